@@ -1,0 +1,7 @@
+//! Leaf helpers: the pieces that every other crate stands on, without I/O and without a clock.
+
+pub mod clock;
+pub mod hash;
+pub mod memory;
+pub mod num;
+pub mod rng;
