@@ -1,0 +1,405 @@
+//! The locked data as a handler sees it: look-ups that expire, typed reads and edits, and the record
+//! of what changed.
+//!
+//! Everything that follows from a change is noted here and only here: watchers are told, the change is
+//! counted, waiting clients' keys are listed for the engine, effects are collected for the log.
+//! A handler calls [`Data::changed`] once for each key it changed; its arguments are logged as they
+//! are unless it gives other effects ([`Data::effect`]).
+
+use std::sync::Arc;
+
+use ochre_base::clock::{Millis, Now};
+use ochre_base::rng::Rng;
+use ochre_keyspace::db::{Db, Edited, Key, NewValue, Stored, Text};
+use ochre_keyspace::entry::Kind;
+use ochre_keyspace::evict::AccessClock;
+use ochre_keyspace::lazyfree::Bin;
+use ochre_keyspace::lock::{Locked, Shards};
+use ochre_keyspace::log::{Effects, Log};
+use ochre_keyspace::shard::DbIndex;
+use ochre_types::limits::Limits;
+use ochre_types::table::Slot;
+use ochre_types::value::{Type, Value};
+
+use crate::outcome::{Result, WRONG_TYPE};
+
+/// What does not change while a loop handles one batch of commands.
+#[derive(Debug)]
+pub struct Env<'a> {
+    /// All shards, for commands that walk them one by one without a lock set (SCAN).
+    pub shards: &'a Shards,
+    /// The log.
+    pub log: &'a Log,
+    /// Where large values go to be freed.
+    pub bin: &'a Bin,
+    /// Conversion thresholds.
+    pub limits: &'a Limits,
+    /// How accesses are noted.
+    pub clock: AccessClock,
+    /// The moment.
+    pub now: Now,
+    /// Number of databases.
+    pub databases: DbIndex,
+    /// Longest string in bytes: proto-max-bulk-len.
+    pub string_max: usize,
+    /// Reads leave the access clock alone: CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// DEL frees as UNLINK does: lazyfree-lazy-user-del.
+    pub lazy_user_del: bool,
+}
+
+/// What commands add up, for the loop to collect.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counts {
+    /// Look-ups of keys that were there.
+    pub hits: u64,
+    /// Look-ups of keys that were not.
+    pub misses: u64,
+    /// Keys that a look-up found expired.
+    pub expired: u64,
+    /// Hash fields found expired.
+    pub expired_fields: u64,
+    /// Changes to the data.
+    pub dirty: u64,
+}
+
+/// The mutable state that commands of one loop share.
+#[derive(Debug)]
+pub struct Work {
+    /// Effects of the command or transaction that runs.
+    pub effects: Effects,
+    /// Keys that changed and that clients wait for.
+    pub ready: Vec<(DbIndex, Vec<u8>)>,
+    /// Counters.
+    pub counts: Counts,
+    /// Random numbers for sampling.
+    pub rng: Rng,
+    /// Large strings to be written at a position of the reply without a copy.
+    pub blobs: Vec<(usize, Arc<Vec<u8>>)>,
+    /// The running command has given its effects itself, or has none.
+    own_effects: bool,
+}
+
+impl Work {
+    /// Fresh state with a seed for its random numbers.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            effects: Effects::default(),
+            ready: Vec::new(),
+            counts: Counts::default(),
+            rng: Rng::new(seed),
+            blobs: Vec::new(),
+            own_effects: false,
+        }
+    }
+}
+
+/// The locked data. See the module's head.
+#[derive(Debug)]
+pub struct Data<'a> {
+    /// The shards whose locks are held.
+    pub locked: Locked<'a>,
+    /// The database the command runs in.
+    pub db: DbIndex,
+    /// What does not change meanwhile.
+    pub env: &'a Env<'a>,
+    /// What the loop's commands share.
+    pub work: &'a mut Work,
+    /// A name that was hashed for the lock: the command's first key.
+    pub first: Option<Key<'a>>,
+}
+
+/// The classes of keyspace notifications, by their letters in notify-keyspace-events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// `g`: commands of no type.
+    Generic,
+    /// `$`
+    String,
+    /// `l`
+    List,
+    /// `s`
+    Set,
+    /// `h`
+    Hash,
+    /// `z`
+    Zset,
+    /// `t`
+    Stream,
+    /// `x`
+    Expired,
+    /// `e`
+    Evicted,
+    /// `n`: a key was made.
+    New,
+}
+
+/// What an edit may do when the key is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfAbsent {
+    /// Make an empty collection of the type.
+    Create,
+    /// Do nothing.
+    Skip,
+}
+
+impl<'a> Data<'a> {
+    /// `name` as a key; hashes it unless it is the command's first one, which is hashed already.
+    #[inline]
+    pub fn key(&self, name: &'a [u8]) -> Key<'a> {
+        match self.first {
+            Some(first) if std::ptr::eq(first.name, name) => first,
+            _ => Key::new(name),
+        }
+    }
+
+    /// The database of `key` in its shard, for reading.
+    #[inline]
+    pub fn db_of(&self, key: Key<'_>) -> &Db {
+        self.locked.db(self.db, key)
+    }
+
+    /// The database of `key` in its shard, for writing. What is done through it must be told to
+    /// [`Data::changed`].
+    #[inline]
+    pub fn db_mut(&mut self, key: Key<'_>) -> &mut Db {
+        self.locked.db_mut(self.db, key)
+    }
+
+    /// The place of a key that is there and not expired; one that is expired is deleted. Counts
+    /// nothing and touches nothing: for writes.
+    #[inline]
+    pub fn find(&mut self, key: Key<'_>) -> Option<Slot> {
+        let db = self.locked.db(self.db, key);
+        let slot = db.find(key)?;
+        if db.expires() > 0 {
+            return self.live(key, slot);
+        }
+        Some(slot)
+    }
+
+    fn live(&mut self, key: Key<'_>, slot: Slot) -> Option<Slot> {
+        let expiry = self.locked.db(self.db, key).entry(slot).expiry;
+        if expiry.is_none_or(|at| at > self.env.now.unix_ms) {
+            return Some(slot);
+        }
+        let old = self.locked.db_mut(self.db, key).remove(slot);
+        self.env.bin.free(old);
+        self.work.counts.expired += 1;
+        if self.env.log.is_on() {
+            self.work.effects.push(self.db, [&b"DEL"[..], key.name].iter());
+        }
+        self.tell(key, Class::Expired, "expired");
+        None
+    }
+
+    /// The same for reads: counts a hit or miss, and notes the access.
+    #[inline]
+    pub fn look(&mut self, key: Key<'_>) -> Option<Slot> {
+        let Some(slot) = self.find(key) else {
+            self.work.counts.misses += 1;
+            return None;
+        };
+        self.work.counts.hits += 1;
+        if !self.env.no_touch {
+            self.touch(key, slot);
+        }
+        Some(slot)
+    }
+
+    /// Notes an access to the key at `slot`.
+    #[inline]
+    pub fn touch(&mut self, key: Key<'_>, slot: Slot) {
+        let db = self.locked.db_mut(self.db, key);
+        let old = db.entry(slot).access;
+        let new = self.env.clock.touched(old, &mut self.work.rng);
+        if new != old {
+            db.set_access(slot, new);
+        }
+    }
+
+    /// The type of the key at `slot`.
+    pub fn type_at(&self, key: Key<'_>, slot: Slot) -> Type {
+        let db = self.db_of(key);
+        type_of(&db.stored(&db.entry(slot)))
+    }
+
+    /// A string, for reading. O(1).
+    #[inline]
+    pub fn text(&mut self, key: Key<'_>) -> Result<Option<Text<'_>>> {
+        let Some(slot) = self.look(key) else { return Ok(None) };
+        let db = self.locked.db(self.db, key);
+        db.text(&db.entry(slot)).map(Some).ok_or(WRONG_TYPE)
+    }
+
+    /// A string, for a write that looks first: counts nothing.
+    #[inline]
+    pub fn text_at(&self, key: Key<'_>, slot: Slot) -> Result<Text<'_>> {
+        let db = self.locked.db(self.db, key);
+        db.text(&db.entry(slot)).ok_or(WRONG_TYPE)
+    }
+
+    /// What lies under a key, for reading: counts and touches.
+    #[inline]
+    pub fn stored(&mut self, key: Key<'_>) -> Option<Stored<'_>> {
+        let slot = self.look(key)?;
+        let db = self.locked.db(self.db, key);
+        Some(db.stored(&db.entry(slot)))
+    }
+
+    /// What lies under a key, without counting or touching.
+    pub fn peek(&mut self, key: Key<'_>) -> Option<Stored<'_>> {
+        let slot = self.find(key)?;
+        let db = self.locked.db(self.db, key);
+        Some(db.stored(&db.entry(slot)))
+    }
+
+    /// Lends the collection under `key` out for changes. `empty` makes the value when the key is
+    /// absent and `absent` says to create it; `change` gets any type and has to look. None when the
+    /// key is absent and is not to be created. A collection left empty takes its key with it, which
+    /// the second result says. The caller tells [`Data::changed`].
+    pub fn edit<R>(
+        &mut self,
+        key: Key<'_>,
+        create: Option<fn() -> Value>,
+        change: impl FnOnce(&mut Value, &Limits, &mut Work) -> Result<R>,
+    ) -> Result<Option<(R, Left)>> {
+        let Some(slot) = self.find(key) else {
+            let Some(make) = create else { return Ok(None) };
+            let mut value = make();
+            let result = change(&mut value, self.env.limits, self.work)?;
+            if value.is_empty() {
+                return Ok(Some((result, Left::Nothing)));
+            }
+            let access = self.env.clock.fresh();
+            self.locked.db_mut(self.db, key).put(key, None, NewValue::Whole(value), None, access);
+            return Ok(Some((result, Left::Created)));
+        };
+        let limits = self.env.limits;
+        let work = &mut *self.work;
+        let db = self.locked.db_mut(self.db, key);
+        if matches!(db.entry(slot).kind, Kind::Bytes | Kind::RawBytes | Kind::Int) {
+            return Err(WRONG_TYPE);
+        }
+        let (result, edited) = db.edit(slot, |value| change(value, limits, work));
+        let result = result?;
+        match edited {
+            Edited::Kept => {
+                self.touch(key, slot);
+                Ok(Some((result, Left::Changed)))
+            }
+            Edited::Emptied(old) => {
+                self.env.bin.free(old);
+                Ok(Some((result, Left::Nothing)))
+            }
+        }
+    }
+
+    /// Stores a value whole under `key`, whatever was there. `slot` is what [`Data::find`] said.
+    #[inline]
+    pub fn put(
+        &mut self,
+        key: Key<'_>,
+        slot: Option<Slot>,
+        value: NewValue<'_>,
+        expiry: Option<Millis>,
+    ) {
+        let access = self.env.clock.fresh();
+        let old = self.locked.db_mut(self.db, key).put(key, slot, value, expiry, access);
+        if old.is_some() {
+            self.env.bin.free(old);
+        }
+    }
+
+    /// Deletes a key that is there and not expired. O(1), large values being freed elsewhere.
+    pub fn delete(&mut self, key: Key<'_>) -> bool {
+        let Some(slot) = self.find(key) else { return false };
+        let old = self.locked.db_mut(self.db, key).remove(slot);
+        self.env.bin.free(old);
+        true
+    }
+
+    /// The absolute expiry of the key at `slot`.
+    #[inline]
+    pub fn expiry_at(&self, key: Key<'_>, slot: Slot) -> Option<Millis> {
+        self.db_of(key).entry(slot).expiry
+    }
+
+    /// Notes that a key changed, by the event's class and name: one change for INFO, watchers and
+    /// waiters are told, and the command's arguments will be logged unless it gives other effects.
+    #[inline]
+    pub fn changed(&mut self, key: Key<'_>, class: Class, event: &'static str) {
+        self.work.counts.dirty += 1;
+        self.tell(key, class, event);
+    }
+
+    /// Tells watchers, waiters and (once there are notifications) listeners of an event.
+    #[inline]
+    pub fn tell(&mut self, key: Key<'_>, class: Class, event: &'static str) {
+        // Keyspace notifications will be published from here; until then the event has no listener.
+        let _ = (class, event);
+        let shard = self.locked.shard(key.hash);
+        if shard.is_unobserved() {
+            return;
+        }
+        shard.mark_changed(self.db, key.name);
+        if shard.is_awaited(self.db, key.name) {
+            self.work.ready.push((self.db, key.name.to_vec()));
+        }
+    }
+
+    /// Logs this instead of the command's arguments; may be called several times.
+    pub fn effect<A: AsRef<[u8]>>(&mut self, args: impl ExactSizeIterator<Item = A>) {
+        self.work.own_effects = true;
+        if self.env.log.is_on() {
+            self.work.effects.push(self.db, args);
+        }
+    }
+
+    /// Logs nothing for this command, whatever changed.
+    pub fn no_effect(&mut self) {
+        self.work.own_effects = true;
+    }
+
+    /// Before a command: forgets what the last one said of its effects. Returns the count of changes
+    /// so far, for [`Data::finish`].
+    #[inline]
+    pub fn begin(&mut self) -> u64 {
+        self.work.own_effects = false;
+        self.work.counts.dirty
+    }
+
+    /// After a command: collects its arguments as an effect, if it changed something and gave no
+    /// effects of its own. `before` is what [`Data::begin`] returned.
+    #[inline]
+    pub fn finish(&mut self, before: u64, args: &[&[u8]]) {
+        if self.work.counts.dirty != before && !self.work.own_effects && self.env.log.is_on() {
+            self.work.effects.push(self.db, args.iter());
+        }
+    }
+}
+
+/// What an edit left under the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// A value that was there before.
+    Changed,
+    /// A new value.
+    Created,
+    /// Nothing: the collection is empty, or was never made.
+    Nothing,
+}
+
+/// The type of what is stored.
+pub fn type_of(stored: &Stored<'_>) -> Type {
+    match stored {
+        Stored::Object(value) => value.type_of(),
+        Stored::Inline(kind, _) => match kind {
+            Kind::Bytes | Kind::RawBytes | Kind::Int | Kind::Object => Type::String,
+            Kind::List => Type::List,
+            Kind::Hash | Kind::HashEx => Type::Hash,
+            Kind::Ints | Kind::Set => Type::Set,
+            Kind::Zset => Type::Zset,
+        },
+    }
+}

@@ -1,0 +1,185 @@
+//! Active expiry: memory of keys past their time comes back without their being read (R3.2).
+//!
+//! There is no index of deadlines. Every table segment knows how many of its keys expire and a lower
+//! bound of when, so a cycle passes over segments that have nothing due at the cost of a look, and
+//! reads the entries of the others. Each event loop cares for the shards whose number it has by its
+//! own, in slices bounded by time, and holds a lock for at most [`BATCH`] deletions.
+
+use ochre_base::clock::Millis;
+
+use crate::db::Key;
+use crate::lazyfree::Bin;
+use crate::lock::{ShardId, Shards};
+use crate::log::{Effects, Log};
+use crate::shard::{DbIndex, Shard};
+
+/// Keys deleted under one hold of a lock: some 10 us.
+const BATCH: usize = 16;
+
+/// Where the cycle of one loop stands.
+#[derive(Debug, Default)]
+pub struct ExpireCycle {
+    shard: ShardId,
+    db: DbIndex,
+    segment: usize,
+    due: Vec<Vec<u8>>,
+    effects: Effects,
+}
+
+/// What a run of the cycle did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Expired {
+    /// Keys deleted.
+    pub keys: u64,
+    /// It stopped for lack of time, with more to do.
+    pub out_of_time: bool,
+}
+
+impl ExpireCycle {
+    /// Deletes what is due in the shards `owner`, `owner + loops`, ..., from where the last run
+    /// stopped, until it has been round once or `out_of_time` says so. `gone` hears of each key.
+    #[expect(clippy::too_many_arguments, reason = "everything a cycle touches, once")]
+    pub fn run(
+        &mut self,
+        shards: &Shards,
+        (owner, loops): (usize, usize),
+        log: &Log,
+        bin: &Bin,
+        now: Millis,
+        mut out_of_time: impl FnMut() -> bool,
+        mut gone: impl FnMut(DbIndex, &[u8]),
+    ) -> Expired {
+        let mut done = Expired::default();
+        let own = (shards.count() + loops - 1 - owner) / loops;
+        for _ in 0..own {
+            if usize::from(self.shard) % loops != owner || usize::from(self.shard) >= shards.count() {
+                self.shard = owner as ShardId;
+            }
+            loop {
+                // A lock that somebody holds is not waited for: the shard's turn comes again.
+                let more = shards.try_lock_one(self.shard, |shard| {
+                    self.step(shard, log, bin, now, &mut done.keys, &mut gone)
+                });
+                if !more.unwrap_or(false) {
+                    break;
+                }
+                if out_of_time() {
+                    done.out_of_time = true;
+                    return done;
+                }
+            }
+            self.shard += loops as ShardId;
+            (self.db, self.segment) = (0, 0);
+            if out_of_time() {
+                done.out_of_time = true;
+                return done;
+            }
+        }
+        done
+    }
+
+    /// Deletes one batch of the shard; false when nothing more is due in it.
+    fn step(
+        &mut self,
+        shard: &mut Shard,
+        log: &Log,
+        bin: &Bin,
+        now: Millis,
+        keys: &mut u64,
+        gone: &mut impl FnMut(DbIndex, &[u8]),
+    ) -> bool {
+        while usize::from(self.db) < shard.dbs().len() {
+            let found = shard.db(self.db).table().due_segment(self.segment, now.max(0) as u64);
+            let Some(segment) = found else {
+                (self.db, self.segment) = (self.db + 1, 0);
+                continue;
+            };
+            self.due.clear();
+            let all = shard.db_mut(self.db).due_in_segment(segment, now, BATCH, &mut self.due);
+            self.segment = if all { segment + 1 } else { segment };
+            if self.due.is_empty() {
+                continue;
+            }
+            self.effects.clear();
+            for name in std::mem::take(&mut self.due) {
+                delete(shard, self.db, &name, log, &mut self.effects, bin);
+                gone(self.db, &name);
+                *keys += 1;
+            }
+            if !self.effects.is_empty() {
+                log.append(&self.effects);
+            }
+            return true;
+        }
+        false
+    }
+}
+
+/// Deletes a key that expired or is evicted: tells its watchers, and notes the effect.
+pub(crate) fn delete(
+    shard: &mut Shard,
+    db: DbIndex,
+    name: &[u8],
+    log: &Log,
+    effects: &mut Effects,
+    bin: &Bin,
+) {
+    let data = shard.db_mut(db);
+    if let Some(slot) = data.find(Key::new(name)) {
+        bin.free(data.remove(slot));
+        shard.mark_changed(db, name);
+        if log.is_on() {
+            effects.push(db, [&b"DEL"[..], name].iter());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::NewValue;
+
+    #[test]
+    fn deletes_exactly_what_is_due() {
+        let shards = Shards::new(64);
+        let log = Log::new(0);
+        log.turn_on();
+        let count = 5000i64;
+        for n in 0..count {
+            let name = n.to_string().into_bytes();
+            let key = Key::new(&name);
+            let mut locked = shards.lock_one(shards.of(key.hash));
+            let expiry = (n % 3 != 0).then_some(1_600_000_000_000 + n);
+            let data = locked.db_mut((n % 2) as DbIndex, key);
+            data.put(key, None, NewValue::Text(b"v"), expiry, 0);
+        }
+        let now = 1_600_000_000_000 + count / 2;
+        let mut cycles = [ExpireCycle::default(), ExpireCycle::default()];
+        let mut gone = Vec::new();
+        for (owner, cycle) in cycles.iter_mut().enumerate() {
+            let bin = Bin::inline();
+            let mut turns = 0;
+            // Out of time every few steps: the cycle goes on where it stopped.
+            for _ in 0..2000 {
+                cycle.run(
+                    &shards,
+                    (owner, 2),
+                    &log,
+                    &bin,
+                    now,
+                    || {
+                        turns += 1;
+                        turns % 5 == 0
+                    },
+                    |_, name| gone.push(String::from_utf8_lossy(name).parse::<i64>().unwrap()),
+                );
+            }
+        }
+        gone.sort_unstable();
+        let expected: Vec<i64> = (0..=count / 2).filter(|n| n % 3 != 0).collect();
+        assert_eq!(gone, expected);
+        let left: usize = shards.lock_all().each().flat_map(|s| s.dbs()).map(|db| db.len()).sum();
+        assert_eq!(left, count as usize - expected.len());
+        assert!(log.end() > 0);
+    }
+}

@@ -1,0 +1,273 @@
+//! The one log: every effect of every write, once, in order, as RESP commands.
+//!
+//! A record is appended while its command still holds its shard locks. Conflicting commands share a
+//! lock, so the log's order is a serial order of the effects, and replaying the log gives the same
+//! state (I7). The byte offset is the replication offset. A transaction is one contiguous record,
+//! wrapped in MULTI and EXEC here; SELECT is inserted here when the database changes.
+//!
+//! The log keeps a bounded window of chunks behind one mutex. Readers (the append-only file,
+//! replicas, migration, tests) hold an offset and ask for the bytes after it. While there is no
+//! reader the log is off, and a write costs one relaxed load.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::shard::DbIndex;
+use crate::sync::{Mutex, lock};
+
+/// Bytes of a chunk: large enough to amortise its allocation, small enough to drop early.
+const CHUNK: usize = 64 * 1024;
+
+/// Effects of one command, transaction or script, in order; built without a lock and appended once.
+#[derive(Debug, Default)]
+pub struct Effects {
+    bytes: Vec<u8>,
+    /// Ends of the effects in `bytes`, with the database of each.
+    ends: Vec<(usize, DbIndex)>,
+}
+
+impl Effects {
+    /// Adds one effect: a command that writes.
+    pub fn push<A: AsRef<[u8]>>(&mut self, db: DbIndex, args: impl ExactSizeIterator<Item = A>) {
+        let mut number = [0; 20];
+        self.bytes.push(b'*');
+        self.bytes.extend_from_slice(ochre_base::num::format_i64(args.len() as i64, &mut number));
+        self.bytes.extend_from_slice(b"\r\n");
+        for arg in args {
+            write_bulk(&mut self.bytes, arg.as_ref());
+        }
+        self.ends.push((self.bytes.len(), db));
+    }
+
+    /// Effects so far.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Forgets all, and keeps the room.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// Each effect's bytes with its database.
+    pub fn iter(&self) -> impl Iterator<Item = (DbIndex, &[u8])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end));
+        starts.zip(&self.ends).map(|(start, (end, db))| (*db, &self.bytes[start..*end]))
+    }
+}
+
+fn write_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+    let mut number = [0; 20];
+    out.push(b'$');
+    out.extend_from_slice(ochre_base::num::format_i64(bytes.len() as i64, &mut number));
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[derive(Debug)]
+struct Window {
+    chunks: VecDeque<Vec<u8>>,
+    /// Offset of the first byte held.
+    start: u64,
+    /// Offset after the last byte.
+    end: u64,
+    /// Most bytes held.
+    limit: usize,
+    /// The database that a reader at `end` has selected.
+    selected: Option<DbIndex>,
+}
+
+/// The log. See the module's head.
+#[derive(Debug)]
+pub struct Log {
+    on: AtomicBool,
+    window: Mutex<Window>,
+}
+
+/// Why a read from the log gives nothing.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub enum ReadError {
+    /// The bytes at this offset are no longer held.
+    Lost,
+    /// The offset lies beyond the end.
+    Future,
+}
+
+impl Log {
+    /// A log that is off, and will hold at most `limit` bytes (at least one chunk).
+    pub fn new(limit: usize) -> Self {
+        Self {
+            on: AtomicBool::new(false),
+            window: Mutex::new(Window {
+                chunks: VecDeque::new(),
+                start: 0,
+                end: 0,
+                limit: limit.max(CHUNK),
+                selected: None,
+            }),
+        }
+    }
+
+    /// Whether effects are to be collected.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
+    }
+
+    /// Turns the log on. The caller holds all shard locks, so that no effect is half inside.
+    pub fn turn_on(&self) {
+        lock(&self.window).selected = None;
+        self.on.store(true, Ordering::Relaxed);
+    }
+
+    /// Appends one record: all of `effects`, wrapped as a transaction when there are several. The
+    /// caller holds the locks of the shards it changed. Returns the offset after it.
+    pub fn append(&self, effects: &Effects) -> u64 {
+        let mut window = lock(&self.window);
+        let wrap = effects.len() > 1;
+        for (at, (db, bytes)) in effects.iter().enumerate() {
+            if window.selected != Some(db) {
+                let mut text = Vec::with_capacity(32);
+                let mut number = [0; 20];
+                let index = ochre_base::num::format_i64(i64::from(db), &mut number);
+                text.extend_from_slice(b"*2\r\n$6\r\nSELECT\r\n");
+                write_bulk(&mut text, index);
+                window.write(&text);
+                window.selected = Some(db);
+            }
+            if wrap && at == 0 {
+                window.write(b"*1\r\n$5\r\nMULTI\r\n");
+            }
+            window.write(bytes);
+        }
+        if wrap {
+            window.write(b"*1\r\n$4\r\nEXEC\r\n");
+        }
+        window.trim();
+        window.end
+    }
+
+    /// Offset after the last byte.
+    pub fn end(&self) -> u64 {
+        lock(&self.window).end
+    }
+
+    /// Offset of the first byte still held.
+    pub fn start(&self) -> u64 {
+        lock(&self.window).start
+    }
+
+    /// Appends to `out` the bytes from `offset` on, at most about `max` of them, and returns the
+    /// offset after them.
+    pub fn read(&self, offset: u64, max: usize, out: &mut Vec<u8>) -> Result<u64, ReadError> {
+        let window = lock(&self.window);
+        if offset < window.start {
+            return Err(ReadError::Lost);
+        }
+        if offset > window.end {
+            return Err(ReadError::Future);
+        }
+        let mut skip = (offset - window.start) as usize;
+        let mut left = max;
+        for chunk in &window.chunks {
+            if skip >= chunk.len() {
+                skip -= chunk.len();
+                continue;
+            }
+            let part = &chunk[skip..];
+            let part = &part[..part.len().min(left)];
+            out.extend_from_slice(part);
+            left -= part.len();
+            skip = 0;
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(offset + (max - left) as u64)
+    }
+}
+
+impl Window {
+    fn write(&mut self, bytes: &[u8]) {
+        self.end += bytes.len() as u64;
+        if let Some(last) = self.chunks.back_mut()
+            && last.len() + bytes.len() <= CHUNK.max(last.capacity())
+        {
+            last.extend_from_slice(bytes);
+            return;
+        }
+        let mut chunk = Vec::with_capacity(CHUNK.max(bytes.len()));
+        chunk.extend_from_slice(bytes);
+        self.chunks.push_back(chunk);
+    }
+
+    fn trim(&mut self) {
+        while self.chunks.len() > 1 {
+            let first = self.chunks[0].len() as u64;
+            if self.end - self.start - first < self.limit as u64 {
+                break;
+            }
+            self.start += first;
+            self.chunks.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_all(log: &Log) -> String {
+        let mut out = Vec::new();
+        log.read(log.start(), usize::MAX, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn records_select_their_database_and_wrap_transactions() {
+        let log = Log::new(1 << 20);
+        log.turn_on();
+        let mut effects = Effects::default();
+        effects.push(0, ["DEL", "a"].iter());
+        log.append(&effects);
+        effects.clear();
+        effects.push(0, ["INCR", "b"].iter());
+        effects.push(3, ["INCR", "c"].iter());
+        let end = log.append(&effects);
+        let text = read_all(&log);
+        assert_eq!(end, text.len() as u64);
+        assert_eq!(
+            text.replace("\r\n", " "),
+            "*2 $6 SELECT $1 0 *2 $3 DEL $1 a *1 $5 MULTI *2 $4 INCR $1 b \
+             *2 $6 SELECT $1 3 *2 $4 INCR $1 c *1 $4 EXEC "
+        );
+    }
+
+    #[test]
+    fn the_window_is_bounded_and_says_what_is_lost() {
+        let log = Log::new(0);
+        log.turn_on();
+        let value = vec![b'v'; 1000];
+        let mut effects = Effects::default();
+        effects.push(0, [&b"SET"[..], b"k", &value].iter());
+        for _ in 0..500 {
+            log.append(&effects);
+        }
+        assert!(log.end() - log.start() <= 2 * CHUNK as u64);
+        assert_eq!(log.read(0, 10, &mut Vec::new()), Err(ReadError::Lost));
+        assert_eq!(log.read(log.end() + 1, 10, &mut Vec::new()), Err(ReadError::Future));
+        let mut out = Vec::new();
+        let (mut at, end) = (log.start(), log.end());
+        while at < end {
+            at = log.read(at, 777, &mut out).unwrap();
+        }
+        assert_eq!(out.len() as u64, end - log.start());
+    }
+}

@@ -1,0 +1,173 @@
+//! A value in its general form: what a key holds when it does not lie in the key's entry, and what an
+//! edit is lent.
+
+use std::sync::Arc;
+
+use crate::hash::{Hash, HashRef};
+use crate::limits::Limits;
+use crate::list::List;
+use crate::set::{Set, SetRef};
+use crate::zset::{Zset, ZsetRef};
+
+/// The type of a value: what TYPE names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Type {
+    /// A string.
+    String,
+    /// A list.
+    List,
+    /// A set.
+    Set,
+    /// A sorted set.
+    Zset,
+    /// A hash.
+    Hash,
+}
+
+impl Type {
+    /// The name that TYPE answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::Zset => "zset",
+            Self::Hash => "hash",
+        }
+    }
+}
+
+/// A value. Collections are never empty while a key holds them.
+#[derive(Debug)]
+pub enum Value {
+    /// A string's bytes; counted, so that a reply can send them without a copy.
+    Str(Arc<Vec<u8>>),
+    /// A list.
+    List(List),
+    /// A set.
+    Set(Set),
+    /// A sorted set.
+    Zset(Zset),
+    /// A hash.
+    Hash(Hash),
+}
+
+impl Default for Value {
+    fn default() -> Self {
+        Self::Str(Arc::default())
+    }
+}
+
+impl Value {
+    /// Its type.
+    #[inline]
+    pub fn type_of(&self) -> Type {
+        match self {
+            Self::Str(_) => Type::String,
+            Self::List(_) => Type::List,
+            Self::Set(_) => Type::Set,
+            Self::Zset(_) => Type::Zset,
+            Self::Hash(_) => Type::Hash,
+        }
+    }
+
+    /// Whether it is a collection without elements. A string never is, in this sense.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Str(_) => false,
+            Self::List(list) => list.is_empty(),
+            Self::Set(set) => set.is_empty(),
+            Self::Zset(zset) => zset.is_empty(),
+            Self::Hash(hash) => hash.is_empty(),
+        }
+    }
+
+    /// Heap bytes held.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Str(blob) => size_of::<Vec<u8>>() + 16 + blob.capacity(),
+            Self::List(list) => list.heap_bytes(),
+            Self::Set(set) => set.heap_bytes(),
+            Self::Zset(zset) => zset.heap_bytes(),
+            Self::Hash(hash) => hash.heap_bytes(),
+        }
+    }
+
+    /// About how many allocations dropping it gives back: large forms hold one for each page.
+    pub fn free_effort(&self) -> usize {
+        match self {
+            Self::Str(_) => 1,
+            Self::List(list) => list.pages().len(),
+            Self::Set(Set::Table(_)) | Self::Zset(Zset::Tree(_)) | Self::Hash(Hash::Table(_)) => {
+                self.heap_bytes() / 1024
+            }
+            Self::Set(_) | Self::Zset(_) | Self::Hash(_) => 1,
+        }
+    }
+
+    /// A copy that shares nothing but string bytes. O(n).
+    pub fn duplicate(&self) -> Self {
+        match self {
+            Self::Str(blob) => Self::Str(Arc::clone(blob)),
+            Self::List(list) => Self::List(list.clone()),
+            Self::Set(set) => Self::Set(set.view().duplicate()),
+            Self::Zset(zset) => Self::Zset(duplicate_zset(zset)),
+            Self::Hash(hash) => Self::Hash(hash.view().duplicate()),
+        }
+    }
+
+    /// The bytes of a small collection, and of a small string, to be kept as scratch room.
+    pub fn into_buffer(self) -> Vec<u8> {
+        match self {
+            Self::Hash(Hash::Packed(bytes) | Hash::PackedEx(bytes))
+            | Self::Set(Set::Ints(bytes) | Set::Packed(bytes))
+            | Self::Zset(Zset::Packed(bytes)) => bytes,
+            Self::List(list) => list.into_packed().unwrap_or_default(),
+            Self::Str(blob) => Arc::try_unwrap(blob).unwrap_or_default(),
+            Self::Hash(Hash::Table(_)) | Self::Set(Set::Table(_)) | Self::Zset(Zset::Tree(_)) => {
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn duplicate_zset(zset: &Zset) -> Zset {
+    match zset.view() {
+        ZsetRef::Packed(bytes) => Zset::Packed(bytes.to_vec()),
+        // Thresholds of zero keep the form: the copy is as large as what it copies.
+        large @ ZsetRef::Tree(_) => {
+            let limits = Limits {
+                zset_max_listpack_entries: 0,
+                ..Limits::default()
+            };
+            Zset::from_sorted(large.iter(), &limits)
+        }
+    }
+}
+
+/// A hash's packed bytes, and whether they carry expiries; none in the large form.
+pub fn packed_hash(hash: &Hash) -> Option<(&[u8], bool)> {
+    match hash.view() {
+        HashRef::Packed(bytes) => Some((bytes, false)),
+        HashRef::PackedEx(bytes) => Some((bytes, true)),
+        HashRef::Table(_) => None,
+    }
+}
+
+/// A set's packed bytes, and whether they are integers; none in the large form.
+pub fn packed_set(set: &Set) -> Option<(&[u8], bool)> {
+    match set.view() {
+        SetRef::Ints(bytes) => Some((bytes, true)),
+        SetRef::Packed(bytes) => Some((bytes, false)),
+        SetRef::Table(_) => None,
+    }
+}
+
+/// A sorted set's packed bytes; none in the large form.
+pub fn packed_zset(zset: &Zset) -> Option<&[u8]> {
+    match zset.view() {
+        ZsetRef::Packed(bytes) => Some(bytes),
+        ZsetRef::Tree(_) => None,
+    }
+}
