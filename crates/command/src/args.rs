@@ -53,7 +53,10 @@ pub fn deadline(arg: &[u8], now_ms: i64) -> Result<Option<i64>> {
     if ms == 0.0 {
         return Ok(None);
     }
-    now_ms.checked_add(ms.ceil() as i64).map(Some).ok_or(outcome::TIMEOUT_RANGE)
+    now_ms
+        .checked_add(ms.ceil() as i64)
+        .map(Some)
+        .ok_or(outcome::TIMEOUT_RANGE)
 }
 
 /// Walks over the arguments behind the fixed ones.

@@ -14,9 +14,9 @@ use ochre_keyspace::db::{Db, Edited, Key, NewValue, Stored, Text};
 use ochre_keyspace::entry::Kind;
 use ochre_keyspace::evict::AccessClock;
 use ochre_keyspace::lazyfree::Bin;
-use ochre_keyspace::lock::{Locked, Shards};
+use ochre_keyspace::lock::{Locked, ShardId, Shards};
 use ochre_keyspace::log::{Effects, Log};
-use ochre_keyspace::shard::DbIndex;
+use ochre_keyspace::shard::{DbIndex, Shard};
 use ochre_types::limits::Limits;
 use ochre_types::table::Slot;
 use ochre_types::value::{Type, Value};
@@ -97,8 +97,9 @@ impl Work {
 /// The locked data. See the module's head.
 #[derive(Debug)]
 pub struct Data<'a> {
-    /// The shards whose locks are held.
-    pub locked: Locked<'a>,
+    /// The shards whose locks are held. Shards live as long as the process, so that one set of locks
+    /// can be lent to one command after another.
+    pub locked: &'a mut Locked<'static>,
     /// The database the command runs in.
     pub db: DbIndex,
     /// What does not change meanwhile.
@@ -144,6 +145,26 @@ pub enum IfAbsent {
 }
 
 impl<'a> Data<'a> {
+    /// The same data for another command: of a transaction, or in a waiting client's name.
+    pub fn lend(&mut self, db: DbIndex) -> Data<'_> {
+        Data {
+            locked: self.locked,
+            db,
+            env: self.env,
+            work: self.work,
+            first: None,
+        }
+    }
+
+    /// Runs `visit` on one shard: under the lock that is held when the command holds all, else under
+    /// that shard's lock alone. For commands that walk the keyspace shard by shard.
+    pub fn with_shard<R>(&mut self, id: ShardId, visit: impl FnOnce(&mut Shard) -> R) -> R {
+        if self.locked.holds_all() {
+            return visit(self.locked.shard_mut(u64::from(id)));
+        }
+        self.env.shards.visit(id, visit)
+    }
+
     /// `name` as a key; hashes it unless it is the command's first one, which is hashed already.
     #[inline]
     pub fn key(&self, name: &'a [u8]) -> Key<'a> {
@@ -180,14 +201,16 @@ impl<'a> Data<'a> {
 
     fn live(&mut self, key: Key<'_>, slot: Slot) -> Option<Slot> {
         let expiry = self.locked.db(self.db, key).entry(slot).expiry;
-        if expiry.is_none_or(|at| at > self.env.now.unix_ms) {
+        if expiry.is_none_or(|at| at >= self.env.now.unix_ms) {
             return Some(slot);
         }
         let old = self.locked.db_mut(self.db, key).remove(slot);
         self.env.bin.free(old);
         self.work.counts.expired += 1;
         if self.env.log.is_on() {
-            self.work.effects.push(self.db, [&b"DEL"[..], key.name].iter());
+            self.work
+                .effects
+                .push(self.db, [&b"DEL"[..], key.name].iter());
         }
         self.tell(key, Class::Expired, "expired");
         None
@@ -227,7 +250,9 @@ impl<'a> Data<'a> {
     /// A string, for reading. O(1).
     #[inline]
     pub fn text(&mut self, key: Key<'_>) -> Result<Option<Text<'_>>> {
-        let Some(slot) = self.look(key) else { return Ok(None) };
+        let Some(slot) = self.look(key) else {
+            return Ok(None);
+        };
         let db = self.locked.db(self.db, key);
         db.text(&db.entry(slot)).map(Some).ok_or(WRONG_TYPE)
     }
@@ -272,13 +297,18 @@ impl<'a> Data<'a> {
                 return Ok(Some((result, Left::Nothing)));
             }
             let access = self.env.clock.fresh();
-            self.locked.db_mut(self.db, key).put(key, None, NewValue::Whole(value), None, access);
+            self.locked
+                .db_mut(self.db, key)
+                .put(key, None, NewValue::Whole(value), None, access);
             return Ok(Some((result, Left::Created)));
         };
         let limits = self.env.limits;
         let work = &mut *self.work;
         let db = self.locked.db_mut(self.db, key);
-        if matches!(db.entry(slot).kind, Kind::Bytes | Kind::RawBytes | Kind::Int) {
+        if matches!(
+            db.entry(slot).kind,
+            Kind::Bytes | Kind::RawBytes | Kind::Int
+        ) {
             return Err(WRONG_TYPE);
         }
         let (result, edited) = db.edit(slot, |value| change(value, limits, work));
@@ -305,7 +335,10 @@ impl<'a> Data<'a> {
         expiry: Option<Millis>,
     ) {
         let access = self.env.clock.fresh();
-        let old = self.locked.db_mut(self.db, key).put(key, slot, value, expiry, access);
+        let old = self
+            .locked
+            .db_mut(self.db, key)
+            .put(key, slot, value, expiry, access);
         if old.is_some() {
             self.env.bin.free(old);
         }
@@ -313,7 +346,9 @@ impl<'a> Data<'a> {
 
     /// Deletes a key that is there and not expired. O(1), large values being freed elsewhere.
     pub fn delete(&mut self, key: Key<'_>) -> bool {
-        let Some(slot) = self.find(key) else { return false };
+        let Some(slot) = self.find(key) else {
+            return false;
+        };
         let old = self.locked.db_mut(self.db, key).remove(slot);
         self.env.bin.free(old);
         true

@@ -44,14 +44,24 @@ fn each_of(keys: &KeySpec, args: &[&[u8]], visit: &mut impl FnMut(usize, KeyFlag
             };
             (start, last, i64::from(step))
         }
-        Find::Count { count: at, first, step } => {
-            let Some(number) = args.get((start + i64::from(at)) as usize) else { return false };
-            let Some(number) = parse_i64(number) else { return false };
+        Find::Count {
+            count: at,
+            first,
+            step,
+        } => {
+            let Some(number) = args.get((start + i64::from(at)) as usize) else {
+                return false;
+            };
+            let Some(number) = parse_i64(number) else {
+                return false;
+            };
             let (first, step) = (start + i64::from(first), i64::from(step));
             let Some(last) = number.checked_sub(1).and_then(|n| n.checked_mul(step)) else {
                 return false;
             };
-            let Some(last) = first.checked_add(last) else { return false };
+            let Some(last) = first.checked_add(last) else {
+                return false;
+            };
             if number < 0 || last >= count {
                 return false;
             }

@@ -61,8 +61,7 @@ pub const DB_OUT_OF_RANGE: ReplyError = ReplyError::fixed("ERR DB index is out o
 /// The result would not fit 64 bits.
 pub const OVERFLOW: ReplyError = ReplyError::fixed("ERR increment or decrement would overflow");
 /// A score that is not a number.
-pub const NAN_SCORE: ReplyError =
-    ReplyError::fixed("ERR resulting score is not a number (NaN)");
+pub const NAN_SCORE: ReplyError = ReplyError::fixed("ERR resulting score is not a number (NaN)");
 /// The string would grow beyond proto-max-bulk-len.
 pub const STRING_TOO_LONG: ReplyError =
     ReplyError::fixed("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
@@ -78,7 +77,9 @@ pub const BAD_CURSOR: ReplyError = ReplyError::fixed("ERR invalid cursor");
 
 /// Too few or too many arguments. `name` is the command's full name, as in `config|get`.
 pub fn wrong_arity(name: &str) -> ReplyError {
-    ReplyError::new(format!("ERR wrong number of arguments for '{name}' command"))
+    ReplyError::new(format!(
+        "ERR wrong number of arguments for '{name}' command"
+    ))
 }
 
 /// An expiry that is zero, negative or too large. `name` as in [`wrong_arity`].

@@ -17,10 +17,10 @@ use ochre_base::clock::Millis;
 use ochre_base::hash::hash;
 use ochre_base::num::{format_i64, parse_i64};
 use ochre_types::arena::{Arena, Ref};
-use ochre_types::table::{Keyed, Slot, Table, prefetch};
 use ochre_types::hash::Hash;
 use ochre_types::list::List;
 use ochre_types::set::Set;
+use ochre_types::table::{Keyed, Slot, Table, prefetch};
 use ochre_types::value::{Value, packed_hash, packed_set, packed_zset};
 use ochre_types::zset::Zset;
 
@@ -44,7 +44,10 @@ impl<'a> Key<'a> {
     /// Hashes `name`.
     #[inline]
     pub fn new(name: &'a [u8]) -> Self {
-        Self { name, hash: hash(name) }
+        Self {
+            name,
+            hash: hash(name),
+        }
     }
 }
 
@@ -149,7 +152,9 @@ pub struct Db {
 
 impl std::fmt::Debug for Db {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Db").field("keys", &self.table.len()).finish()
+        f.debug_struct("Db")
+            .field("keys", &self.table.len())
+            .finish()
     }
 }
 
@@ -197,7 +202,9 @@ impl Db {
     #[inline]
     pub fn find(&self, key: Key<'_>) -> Option<Slot> {
         let arena = &self.arena;
-        self.table.find(key.hash, |v| Entry::has_key(arena.bytes(Ref::from_raw(v)), key.name))
+        self.table.find(key.hash, |v| {
+            Entry::has_key(arena.bytes(Ref::from_raw(v)), key.name)
+        })
     }
 
     /// The entry at `slot`.
@@ -259,18 +266,37 @@ impl Db {
             NewValue::Raw(text) if text.len() <= INLINE_STRING_MAX => (Kind::RawBytes, text),
             NewValue::Int(n) => (Kind::Int, int_bytes(n, &mut int)),
             NewValue::Text(text) | NewValue::Raw(text) => {
-                index = self.objects.add(Value::Str(Arc::new(text.to_vec()))).to_le_bytes();
+                index = self
+                    .objects
+                    .add(Value::Str(Arc::new(text.to_vec())))
+                    .to_le_bytes();
                 (Kind::Object, &index)
             }
             NewValue::Whole(value) | NewValue::Detached(Detached::Object(value)) => {
                 return self.put_whole(key, slot, value, expiry, access);
             }
             NewValue::Detached(Detached::Inline(kind, bytes)) => {
-                let parts = Parts { kind, access, key: key.name, expiry, value: &bytes };
+                let parts = Parts {
+                    kind,
+                    access,
+                    key: key.name,
+                    expiry,
+                    value: &bytes,
+                };
                 return self.write(slot, parts, key.hash);
             }
         };
-        self.write(slot, Parts { kind, access, key: key.name, expiry, value: bytes }, key.hash)
+        self.write(
+            slot,
+            Parts {
+                kind,
+                access,
+                key: key.name,
+                expiry,
+                value: bytes,
+            },
+            key.hash,
+        )
     }
 
     fn put_whole(
@@ -282,13 +308,26 @@ impl Db {
         access: u32,
     ) -> Option<Value> {
         match inline_form(&value) {
-            Some((kind, bytes)) => {
-                self.write(slot, Parts { kind, access, key: key.name, expiry, value: bytes }, key.hash)
-            }
+            Some((kind, bytes)) => self.write(
+                slot,
+                Parts {
+                    kind,
+                    access,
+                    key: key.name,
+                    expiry,
+                    value: bytes,
+                },
+                key.hash,
+            ),
             None => {
                 let index = self.objects.add(value).to_le_bytes();
-                let parts =
-                    Parts { kind: Kind::Object, access, key: key.name, expiry, value: &index };
+                let parts = Parts {
+                    kind: Kind::Object,
+                    access,
+                    key: key.name,
+                    expiry,
+                    value: &index,
+                };
                 self.write(slot, parts, key.hash)
             }
         }
@@ -352,7 +391,13 @@ impl Db {
         copy.extend_from_slice(entry.value);
         let (kind, access, expiry) = (entry.kind, entry.access, entry.expiry);
         let (key, value) = copy.split_at(entry.key.len());
-        let mut parts = Parts { kind, access, key, expiry, value };
+        let mut parts = Parts {
+            kind,
+            access,
+            key,
+            expiry,
+            value,
+        };
         change(&mut parts);
         // The hash is not looked at when the slot is known.
         let old = self.write(Some(slot), parts, 0);
@@ -369,11 +414,7 @@ impl Db {
 
     /// Lends the value at `slot` out for changes, in its general form. Afterwards the key is gone
     /// when the value is an empty collection; the second result says so. Not for strings.
-    pub fn edit<R>(
-        &mut self,
-        slot: Slot,
-        change: impl FnOnce(&mut Value) -> R,
-    ) -> (R, Edited) {
+    pub fn edit<R>(&mut self, slot: Slot, change: impl FnOnce(&mut Value) -> R) -> (R, Edited) {
         let block = Ref::from_raw(self.table.value(slot));
         let entry = Entry::parse(self.arena.bytes(block));
         if entry.kind == Kind::Object {
@@ -427,7 +468,13 @@ impl Db {
         let entry = Entry::parse(self.arena.bytes(block));
         let key = entry.key.to_vec();
         let (access, expiry, old_size) = (entry.access, entry.expiry, entry.size);
-        let parts = Parts { kind, access, key: &key, expiry, value: bytes };
+        let parts = Parts {
+            kind,
+            access,
+            key: &key,
+            expiry,
+            value: bytes,
+        };
         let fresh = self.arena.alloc(parts.size());
         parts.write(self.arena.bytes_mut(fresh));
         self.arena.free(block, old_size);
@@ -499,7 +546,9 @@ impl Db {
 
     /// One step of a scan: see [`Table::scan`].
     pub fn scan(&self, cursor: u64, mut emit: impl FnMut(Entry<'_>)) -> u64 {
-        self.table.scan(cursor, Blocks(&self.arena), |value| emit(self.entry_of(value)))
+        self.table.scan(cursor, Blocks(&self.arena), |value| {
+            emit(self.entry_of(value))
+        })
     }
 
     /// Looks at one segment for keys due at `now`: appends up to `max` of their names to `due`, and
@@ -520,7 +569,7 @@ impl Db {
             }
             let entry = Entry::parse(bytes);
             let Some(at) = entry.expiry else { continue };
-            if at > now {
+            if at >= now {
                 earliest = earliest.min(deadline(at));
             } else if due.len() - before < max {
                 due.push(entry.key.to_vec());

@@ -41,13 +41,22 @@ impl Shards {
 
     /// Shards for `loops` event loops: 32 each, as a power of two.
     pub fn for_loops(loops: usize) -> Self {
-        Self::new((32 * loops).next_power_of_two().clamp(Self::RANGE.0, Self::RANGE.1))
+        Self::new(
+            (32 * loops)
+                .next_power_of_two()
+                .clamp(Self::RANGE.0, Self::RANGE.1),
+        )
     }
 
     /// `count` shards, which is a power of two.
     pub fn new(count: usize) -> Self {
-        assert!(count.is_power_of_two(), "the shard of a key is a mask of its hash");
-        Self { cells: (0..count).map(|_| Cell::default()).collect() }
+        assert!(
+            count.is_power_of_two(),
+            "the shard of a key is a mask of its hash"
+        );
+        Self {
+            cells: (0..count).map(|_| Cell::default()).collect(),
+        }
     }
 
     /// How many there are.
@@ -68,22 +77,61 @@ impl Shards {
         nesting::enter();
         let mut held = SmallVec::new();
         held.push((id, lock(&self.cells[usize::from(id)].shard)));
-        Locked { shards: self, held, all: false }
+        Locked {
+            shards: self,
+            held,
+            all: false,
+            counted: true,
+        }
     }
 
     /// Takes the locks of several shards; `ids` is sorted and without repeats.
     pub fn lock_set(&self, ids: &[ShardId]) -> Locked<'_> {
         nesting::enter();
-        debug_assert!(ids.is_sorted_by(|a, b| a < b), "a lock set is sorted: {ids:?}");
-        let held = ids.iter().map(|&id| (id, lock(&self.cells[usize::from(id)].shard))).collect();
-        Locked { shards: self, held, all: false }
+        debug_assert!(
+            ids.is_sorted_by(|a, b| a < b),
+            "a lock set is sorted: {ids:?}"
+        );
+        let held = ids
+            .iter()
+            .map(|&id| (id, lock(&self.cells[usize::from(id)].shard)))
+            .collect();
+        Locked {
+            shards: self,
+            held,
+            all: false,
+            counted: true,
+        }
     }
 
     /// Takes all locks.
     pub fn lock_all(&self) -> Locked<'_> {
         nesting::enter();
-        let held = (0..).zip(&self.cells).map(|(id, cell)| (id, lock(&cell.shard))).collect();
-        Locked { shards: self, held, all: true }
+        let held = (0..)
+            .zip(&self.cells)
+            .map(|(id, cell)| (id, lock(&cell.shard)))
+            .collect();
+        Locked {
+            shards: self,
+            held,
+            all: true,
+            counted: true,
+        }
+    }
+
+    /// Holds nothing: for a command that will visit shards one by one.
+    pub fn lock_none(&self) -> Locked<'_> {
+        Locked {
+            shards: self,
+            held: SmallVec::new(),
+            all: false,
+            counted: false,
+        }
+    }
+
+    /// Runs `visit` under one shard's lock. The caller holds none.
+    pub fn visit<R>(&self, id: ShardId, visit: impl FnOnce(&mut Shard) -> R) -> R {
+        visit(&mut lock(&self.cells[usize::from(id)].shard))
     }
 
     /// Takes one lock if nobody holds it: for prefetching and maintenance, which can do without.
@@ -98,11 +146,16 @@ pub struct Locked<'k> {
     shards: &'k Shards,
     held: SmallVec<[(ShardId, MutexGuard<'k, Shard>); 1]>,
     all: bool,
+    /// It counts as this thread's one set of locks.
+    counted: bool,
 }
 
 impl std::fmt::Debug for Locked<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Locked").field("held", &self.held.len()).field("all", &self.all).finish()
+        f.debug_struct("Locked")
+            .field("held", &self.held.len())
+            .field("all", &self.all)
+            .finish()
     }
 }
 
@@ -175,7 +228,9 @@ impl<'k> Locked<'k> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        nesting::leave();
+        if self.counted {
+            nesting::leave();
+        }
     }
 }
 
@@ -197,7 +252,11 @@ mod nesting {
     pub(super) fn enter() {
         #[cfg(all(debug_assertions, not(feature = "shuttle")))]
         DEPTH.with(|depth| {
-            assert_eq!(depth.get(), 0, "shard locks are taken all at once, never nested");
+            assert_eq!(
+                depth.get(),
+                0,
+                "shard locks are taken all at once, never nested"
+            );
             depth.set(1);
         });
     }

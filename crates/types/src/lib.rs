@@ -5,5 +5,12 @@
 //! - `packed`, `list`, `hash`, `set`, `zset`: the collections built on them.
 
 pub mod arena;
+pub mod hash;
+pub mod limits;
+pub mod list;
+pub mod packed;
 pub mod page;
+pub mod set;
 pub mod table;
+pub mod value;
+pub mod zset;

@@ -135,7 +135,9 @@ fn samples_are_uniform() {
     let mut hits: BTreeMap<u32, u32> = BTreeMap::new();
     let draws = if cfg!(miri) { 3_000 } else { 300_000 };
     for _ in 0..draws {
-        *hits.entry(table.sample(|| rng.next_u64()).unwrap()).or_default() += 1;
+        *hits
+            .entry(table.sample(|| rng.next_u64()).unwrap())
+            .or_default() += 1;
     }
     if !cfg!(miri) {
         // Chi-squared with 2999 degrees of freedom: mean 2999, standard deviation 77.
@@ -174,7 +176,10 @@ fn segments_count_their_deadlines() {
         for (index, segment) in table.segments.iter().enumerate() {
             let with: Vec<u32> = segment.iter().filter(|v| v % 3 == 0).collect();
             assert_eq!(usize::from(segment.deadlines), with.len());
-            assert!(with.iter().all(|v| segment.earliest <= 1000 + u64::from(*v)));
+            assert!(
+                with.iter()
+                    .all(|v| segment.earliest <= 1000 + u64::from(*v))
+            );
             let due = with.iter().any(|v| u64::from(*v) + 1000 <= 1500);
             if due {
                 assert_eq!(table.due_segment(index, 1500), Some(index));
@@ -195,5 +200,8 @@ fn segments_count_their_deadlines() {
         }
     }
     check(&table);
-    assert_eq!(table.deadlines(), table.iter().filter(|v| v % 3 == 0).count());
+    assert_eq!(
+        table.deadlines(),
+        table.iter().filter(|v| v % 3 == 0).count()
+    );
 }

@@ -1,0 +1,16 @@
+//! Command handlers that act on keys and values, one file for each noun.
+//!
+//! A command is a row in its file's `COMMANDS`, its handler under it, and its tests under that. A
+//! handler parses its arguments, looks keys up through [`ochre_command::Data`], calls one operation of
+//! a value, writes its reply, and says what changed.
+
+#![forbid(unsafe_code)]
+
+use ochre_command::spec::CommandSpec;
+
+pub mod string;
+#[cfg(test)]
+mod testing;
+
+/// All tables of this crate.
+pub const TABLES: &[&[CommandSpec]] = &[string::COMMANDS];

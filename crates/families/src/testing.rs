@@ -1,0 +1,162 @@
+//! Runs commands against a keyspace of its own, without an engine or a socket: for the tests beside
+//! the handlers.
+
+use ochre_base::clock::Now;
+use ochre_command::data::{Data, Env, Work};
+use ochre_command::spec::CommandSpec;
+use ochre_command::{Ctx, Reply};
+use ochre_keyspace::evict::AccessClock;
+use ochre_keyspace::lazyfree::Bin;
+use ochre_keyspace::lock::Shards;
+use ochre_keyspace::log::Log;
+use ochre_resp::Protocol;
+use ochre_types::limits::Limits;
+
+/// A keyspace with a clock that a test moves.
+pub(crate) struct Bench {
+    shards: &'static Shards,
+    log: Log,
+    work: Work,
+    /// Thresholds, for a test to change.
+    pub(crate) limits: Limits,
+    /// The time of the next command in Unix milliseconds.
+    pub(crate) now_ms: i64,
+    /// Protocol of the replies.
+    pub(crate) protocol: Protocol,
+    /// Whether the last command asked to wait.
+    pub(crate) blocked: bool,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let log = Log::new(1 << 20);
+        log.turn_on();
+        Self {
+            shards: Box::leak(Box::new(Shards::new(64))),
+            log,
+            work: Work::new(1),
+            limits: Limits::default(),
+            now_ms: 1_700_000_000_000,
+            protocol: Protocol::Resp2,
+            blocked: false,
+        }
+    }
+
+    /// Runs one command line (words split at blanks; `''` is the empty word) and gives the reply
+    /// with its line ends as `|`: `+OK|`, `$3|abc|`.
+    pub(crate) fn run(&mut self, line: &str) -> String {
+        let words: Vec<&[u8]> = line
+            .split_whitespace()
+            .map(|word| {
+                if word == "''" {
+                    &b""[..]
+                } else {
+                    word.as_bytes()
+                }
+            })
+            .collect();
+        self.run_args(&words)
+    }
+
+    /// The same for arguments that are given apart.
+    pub(crate) fn run_args(&mut self, args: &[&[u8]]) -> String {
+        let spec = find(args);
+        if !spec.accepts(args.len()) {
+            return format!("-{}|", ochre_command::outcome::wrong_arity(spec.name));
+        }
+        let bin = Bin::inline();
+        let now = Now {
+            unix_ms: self.now_ms,
+            unix_us: self.now_ms as u64 * 1000,
+            mono_us: 0,
+        };
+        let env = Env {
+            shards: self.shards,
+            log: &self.log,
+            bin: &bin,
+            limits: &self.limits,
+            clock: AccessClock {
+                seconds: (self.now_ms / 1000) as u32,
+                ..AccessClock::default()
+            },
+            now,
+            databases: 16,
+            string_max: 512 << 20,
+            no_touch: false,
+            lazy_user_del: false,
+        };
+        let mut out = Vec::new();
+        {
+            let mut locked = self.shards.lock_all();
+            let data = Data {
+                locked: &mut locked,
+                db: 0,
+                env: &env,
+                work: &mut self.work,
+                first: None,
+            };
+            let reply = Reply::new(&mut out, self.protocol);
+            let mut ctx = Ctx {
+                args,
+                spec,
+                data,
+                reply,
+                may_block: true,
+                block: None,
+            };
+            let before = ctx.data.begin();
+            let result = (spec.handler)(&mut ctx);
+            ctx.data.finish(before, args);
+            let Ctx {
+                data,
+                block,
+                mut reply,
+                ..
+            } = ctx;
+            if let Err(error) = result {
+                reply.truncate(0);
+                reply.error(error.0.as_bytes());
+            }
+            if !data.work.effects.is_empty() {
+                self.log.append(&data.work.effects);
+                data.work.effects.clear();
+            }
+            self.blocked = block.is_some();
+        }
+        String::from_utf8_lossy(&out).replace("\r\n", "|")
+    }
+
+    /// What was logged so far, words only, commands separated by `; `.
+    pub(crate) fn log_text(&self) -> String {
+        let mut out = Vec::new();
+        self.log
+            .read(self.log.start(), usize::MAX, &mut out)
+            .expect("the window is large enough");
+        let text = String::from_utf8_lossy(&out).replace("\r\n", "|");
+        text.split('*')
+            .skip(1)
+            .map(|command| {
+                let words: Vec<&str> = command.split('|').skip(2).step_by(2).collect();
+                words.join(" ").trim_end().to_owned()
+            })
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+}
+
+fn find(args: &[&[u8]]) -> &'static CommandSpec {
+    let named = |row: &&CommandSpec, arg: &[u8]| arg.eq_ignore_ascii_case(row.name.as_bytes());
+    let rows = crate::TABLES.iter().copied().flatten();
+    let row = rows
+        .clone()
+        .find(|row| named(row, args[0]))
+        .expect("the command is in a table");
+    match args.get(1) {
+        Some(word) if !row.subcommands.is_empty() => row
+            .subcommands
+            .iter()
+            .find(|row| named(row, word))
+            .expect("a subcommand"),
+        _ => row,
+    }
+}
