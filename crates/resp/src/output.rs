@@ -38,6 +38,17 @@ impl Output {
         self.blobs.push_back((at, blob));
     }
 
+    /// Takes back all that was appended since the buffer's length was `len`.
+    pub fn retract(&mut self, len: usize) {
+        self.buffer.truncate(len);
+        while let Some((at, blob)) = self.blobs.back()
+            && *at > len
+        {
+            self.blob_bytes -= blob.len();
+            self.blobs.pop_back();
+        }
+    }
+
     /// Bytes still to be written.
     #[inline]
     pub fn pending(&self) -> usize {

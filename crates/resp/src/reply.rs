@@ -65,6 +65,12 @@ impl<'a> Reply<'a> {
         Reply { out, protocol }
     }
 
+    /// The same reply for a callee.
+    #[inline]
+    pub fn lend(&mut self) -> Reply<'_> {
+        Reply { out: self.out, protocol: self.protocol }
+    }
+
     /// The client's protocol.
     #[inline]
     pub fn protocol(&self) -> Protocol {

@@ -1,0 +1,543 @@
+//! The typed, immutable view of the configuration that the running server reads.
+//!
+//! Made from [`Config`] at the start and after every CONFIG SET, then shared behind a pointer that
+//! is swapped: no lock, no text and no lookup on the way of a command. Every field names its
+//! directive, and its unit where it has one.
+
+use crate::special::{EventClasses, OutputLimit};
+use crate::store::{Config, mismatch};
+use crate::table::{Id, id};
+use crate::value::Value;
+use std::path::PathBuf;
+
+/// Defines an enum of a directive's choices and its conversion from the table's numbers.
+macro_rules! choices {
+    (
+        $(#[$doc:meta])*
+        $name:ident { $($(#[$case_doc:meta])* $case:ident = $number:literal,)+ }
+        else $other:ident
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$case_doc])* $case = $number,)+
+        }
+
+        impl $name {
+            /// From the number in the table.
+            fn of(number: i64) -> $name {
+                match number {
+                    $($number => $name::$case,)+
+                    _ => $name::$other,
+                }
+            }
+        }
+    };
+}
+
+choices! {
+    /// `maxmemory-policy`.
+    EvictionPolicy {
+        /// Least recently used, of keys with a time to live.
+        VolatileLru = 0,
+        /// Least frequently used, of keys with a time to live.
+        VolatileLfu = 1,
+        /// Any key with a time to live.
+        VolatileRandom = 2,
+        /// The key that expires next.
+        VolatileTtl = 3,
+        /// Least recently used key.
+        AllkeysLru = 4,
+        /// Least frequently used key.
+        AllkeysLfu = 5,
+        /// Any key.
+        AllkeysRandom = 6,
+        /// None: writes are refused.
+        NoEviction = 7,
+    } else NoEviction
+}
+
+impl EvictionPolicy {
+    /// Whether access is counted by frequency instead of by time.
+    pub fn uses_lfu(self) -> bool {
+        matches!(
+            self,
+            EvictionPolicy::VolatileLfu | EvictionPolicy::AllkeysLfu
+        )
+    }
+
+    /// Whether keys without a time to live may go too.
+    pub fn takes_all_keys(self) -> bool {
+        use EvictionPolicy::{AllkeysLfu, AllkeysLru, AllkeysRandom};
+        matches!(self, AllkeysLfu | AllkeysLru | AllkeysRandom)
+    }
+}
+
+choices! {
+    /// `loglevel`.
+    LogLevel {
+        /// Everything.
+        Debug = 0,
+        /// Much.
+        Verbose = 1,
+        /// What matters in production.
+        Notice = 2,
+        /// Only what needs attention.
+        Warning = 3,
+        /// Nothing.
+        Nothing = 4,
+    } else Notice
+}
+
+choices! {
+    /// `log-format`.
+    LogFormat {
+        /// The peers' line.
+        Legacy = 0,
+        /// `key=value` pairs.
+        Logfmt = 1,
+        /// One JSON object a line.
+        Json = 2,
+    } else Legacy
+}
+
+choices! {
+    /// `log-timestamp-format`.
+    TimestampFormat {
+        /// The peers' form.
+        Legacy = 0,
+        /// ISO 8601.
+        Iso8601 = 1,
+        /// Milliseconds since 1970.
+        Milliseconds = 2,
+    } else Legacy
+}
+
+choices! {
+    /// Who may use something dangerous.
+    Guard {
+        /// Nobody.
+        No = 0,
+        /// Everybody.
+        Yes = 1,
+        /// Clients on this host.
+        Local = 2,
+    } else No
+}
+
+impl Guard {
+    /// Whether a client may.
+    pub fn allows(self, local_client: bool) -> bool {
+        self == Guard::Yes || (self == Guard::Local && local_client)
+    }
+}
+
+/// `shutdown-on-sigint`, `shutdown-on-sigterm`: bits of what SHUTDOWN's options say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShutdownFlags(i64);
+
+impl ShutdownFlags {
+    /// Save although there are no save points.
+    pub fn save(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// Do not save although there are save points.
+    pub fn no_save(self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    /// Do not wait for replicas that lag.
+    pub fn now(self) -> bool {
+        self.0 & 4 != 0
+    }
+
+    /// Exit although saving fails.
+    pub fn force(self) -> bool {
+        self.0 & 8 != 0
+    }
+}
+
+/// Up to which size values keep their compact form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EncodingLimits {
+    /// `hash-max-listpack-entries`
+    pub hash_entries: u64,
+    /// `hash-max-listpack-value`, bytes.
+    pub hash_value_bytes: u64,
+    /// `list-max-listpack-size`: entries, or -1 to -5 for 4 to 64 KB.
+    pub list_size: i64,
+    /// `list-compress-depth`, nodes.
+    pub list_compress_depth: u64,
+    /// `set-max-intset-entries`
+    pub intset_entries: u64,
+    /// `set-max-listpack-entries`
+    pub set_entries: u64,
+    /// `set-max-listpack-value`, bytes.
+    pub set_value_bytes: u64,
+    /// `zset-max-listpack-entries`
+    pub zset_entries: u64,
+    /// `zset-max-listpack-value`, bytes.
+    pub zset_value_bytes: u64,
+    /// `hll-sparse-max-bytes`
+    pub hll_sparse_bytes: u64,
+    /// `stream-node-max-bytes`; 0 for no limit.
+    pub stream_node_bytes: u64,
+    /// `stream-node-max-entries`; 0 for no limit.
+    pub stream_node_entries: u64,
+}
+
+/// What is freed in the background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LazyFree {
+    /// `lazyfree-lazy-eviction`
+    pub eviction: bool,
+    /// `lazyfree-lazy-expire`
+    pub expire: bool,
+    /// `lazyfree-lazy-server-del`
+    pub server_del: bool,
+    /// `lazyfree-lazy-user-del`
+    pub user_del: bool,
+    /// `lazyfree-lazy-user-flush`
+    pub user_flush: bool,
+}
+
+/// One of the three logs of remarkable commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommandLog {
+    /// Value from which a command is logged; `None` for never. Microseconds for the slow log, bytes
+    /// for the others.
+    pub threshold: Option<u64>,
+    /// Entries kept.
+    pub entries_max: u64,
+}
+
+/// All directives that the server reads while it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// `port`; 0 for none.
+    pub port: u16,
+    /// `bind`, as written, `-` prefixes included.
+    pub bind: Vec<String>,
+    /// Whether `bind` is something other than its default.
+    pub bind_is_chosen: bool,
+    /// `unixsocket`
+    pub unixsocket: Option<PathBuf>,
+    /// `unixsocketperm`; 0 leaves the permissions.
+    pub unixsocket_mode: u32,
+    /// `timeout`, seconds; 0 for never.
+    pub timeout_s: u64,
+    /// `tcp-keepalive`, seconds; 0 for never.
+    pub tcp_keepalive_s: u64,
+    /// `tcp-backlog`
+    pub tcp_backlog: u32,
+    /// `maxclients`
+    pub maxclients: u32,
+    /// `requirepass`; empty for none.
+    pub requirepass: Vec<u8>,
+    /// `protected-mode`
+    pub protected_mode: bool,
+    /// `databases`
+    pub databases: u32,
+    /// `io-threads`
+    pub io_threads: usize,
+    /// `proto-max-bulk-len`, bytes.
+    pub proto_max_bulk_len: u64,
+    /// `client-query-buffer-limit`, bytes.
+    pub query_buffer_limit: u64,
+    /// `client-output-buffer-limit` of normal clients, replicas and subscribers, by the `CLASS_`
+    /// constants.
+    pub output_limits: [OutputLimit; 3],
+    /// `maxmemory`, bytes; 0 for no limit.
+    pub maxmemory: u64,
+    /// `maxmemory-policy`
+    pub maxmemory_policy: EvictionPolicy,
+    /// `maxmemory-samples`
+    pub maxmemory_samples: u32,
+    /// `maxmemory-eviction-tenacity`, 0 to 100.
+    pub eviction_tenacity: u32,
+    /// `lfu-log-factor`
+    pub lfu_log_factor: u32,
+    /// `lfu-decay-time`, minutes.
+    pub lfu_decay_minutes: u32,
+    /// `active-expire-effort`, 1 to 10.
+    pub active_expire_effort: u32,
+    /// `hz`, 1 to 500.
+    pub hz: u32,
+    /// `lazyfree-*`
+    pub lazyfree: LazyFree,
+    /// `*-max-listpack-*` and their kin.
+    pub encodings: EncodingLimits,
+    /// `slowlog-*`
+    pub slowlog: CommandLog,
+    /// `commandlog-*request*`
+    pub large_requests: CommandLog,
+    /// `commandlog-*reply*`
+    pub large_replies: CommandLog,
+    /// `latency-monitor-threshold`, ms; 0 for never.
+    pub latency_monitor_threshold_ms: u64,
+    /// `latency-tracking`
+    pub latency_tracking: bool,
+    /// `latency-tracking-info-percentiles`
+    pub latency_percentiles: Vec<f64>,
+    /// `busy-reply-threshold`, ms; 0 for never.
+    pub busy_reply_threshold_ms: u64,
+    /// `loglevel`
+    pub log_level: LogLevel,
+    /// `logfile`; `None` for the standard output.
+    pub logfile: Option<PathBuf>,
+    /// `log-format`
+    pub log_format: LogFormat,
+    /// `log-timestamp-format`
+    pub log_timestamp_format: TimestampFormat,
+    /// `syslog-enabled`
+    pub syslog_enabled: bool,
+    /// `syslog-ident`
+    pub syslog_ident: String,
+    /// `syslog-facility`, as the number that syslog takes.
+    pub syslog_facility: i32,
+    /// `daemonize`
+    pub daemonize: bool,
+    /// `pidfile`
+    pub pidfile: Option<PathBuf>,
+    /// `dir`
+    pub dir: PathBuf,
+    /// `dbfilename`
+    pub dbfilename: PathBuf,
+    /// `enable-debug-command`
+    pub debug_command: Guard,
+    /// `shutdown-timeout`, seconds.
+    pub shutdown_timeout_s: u64,
+    /// `shutdown-on-sigint`
+    pub shutdown_on_sigint: ShutdownFlags,
+    /// `shutdown-on-sigterm`
+    pub shutdown_on_sigterm: ShutdownFlags,
+    /// `notify-keyspace-events`
+    pub notify_events: EventClasses,
+}
+
+impl Settings {
+    /// Reads all fields out of the values in force.
+    pub fn of(config: &Config) -> Settings {
+        let view = View(config);
+        Settings {
+            port: view.number(const { id("port") }) as u16,
+            bind: view.words(const { id("bind") }),
+            bind_is_chosen: !config.is_default(const { id("bind") }),
+            unixsocket: view.path(const { id("unixsocket") }),
+            unixsocket_mode: view.number(const { id("unixsocketperm") }) as u32,
+            timeout_s: view.number(const { id("timeout") }),
+            tcp_keepalive_s: view.number(const { id("tcp-keepalive") }),
+            tcp_backlog: view.number(const { id("tcp-backlog") }) as u32,
+            maxclients: view.number(const { id("maxclients") }) as u32,
+            requirepass: config.text(const { id("requirepass") }).to_vec(),
+            protected_mode: config.boolean(const { id("protected-mode") }),
+            databases: view.number(const { id("databases") }) as u32,
+            io_threads: view.number(const { id("io-threads") }) as usize,
+            proto_max_bulk_len: config.bytes(const { id("proto-max-bulk-len") }),
+            query_buffer_limit: config.bytes(const { id("client-query-buffer-limit") }),
+            output_limits: view.output_limits(const { id("client-output-buffer-limit") }),
+            maxmemory: config.bytes(const { id("maxmemory") }),
+            maxmemory_policy: EvictionPolicy::of(config.int(const { id("maxmemory-policy") })),
+            maxmemory_samples: view.number(const { id("maxmemory-samples") }) as u32,
+            eviction_tenacity: view.number(const { id("maxmemory-eviction-tenacity") }) as u32,
+            lfu_log_factor: view.number(const { id("lfu-log-factor") }) as u32,
+            lfu_decay_minutes: view.number(const { id("lfu-decay-time") }) as u32,
+            active_expire_effort: view.number(const { id("active-expire-effort") }) as u32,
+            hz: view.number(const { id("hz") }) as u32,
+            lazyfree: view.lazyfree(),
+            encodings: view.encodings(),
+            slowlog: view.command_log(
+                const { id("slowlog-log-slower-than") },
+                const { id("slowlog-max-len") },
+            ),
+            large_requests: view.command_log(
+                const { id("commandlog-request-larger-than") },
+                const { id("commandlog-large-request-max-len") },
+            ),
+            large_replies: view.command_log(
+                const { id("commandlog-reply-larger-than") },
+                const { id("commandlog-large-reply-max-len") },
+            ),
+            latency_monitor_threshold_ms: view.number(const { id("latency-monitor-threshold") }),
+            latency_tracking: config.boolean(const { id("latency-tracking") }),
+            latency_percentiles: view
+                .percentiles(const { id("latency-tracking-info-percentiles") }),
+            busy_reply_threshold_ms: view.number(const { id("busy-reply-threshold") }),
+            log_level: LogLevel::of(config.int(const { id("loglevel") })),
+            logfile: view.path(const { id("logfile") }),
+            log_format: LogFormat::of(config.int(const { id("log-format") })),
+            log_timestamp_format: TimestampFormat::of(
+                config.int(const { id("log-timestamp-format") }),
+            ),
+            syslog_enabled: config.boolean(const { id("syslog-enabled") }),
+            syslog_ident: text_of(config.text(const { id("syslog-ident") })),
+            syslog_facility: config.int(const { id("syslog-facility") }) as i32,
+            daemonize: config.boolean(const { id("daemonize") }),
+            pidfile: view.path(const { id("pidfile") }),
+            dir: PathBuf::from(text_of(config.text(const { id("dir") }))),
+            dbfilename: PathBuf::from(text_of(config.text(const { id("dbfilename") }))),
+            debug_command: Guard::of(config.int(const { id("enable-debug-command") })),
+            shutdown_timeout_s: view.number(const { id("shutdown-timeout") }),
+            shutdown_on_sigint: ShutdownFlags(config.int(const { id("shutdown-on-sigint") })),
+            shutdown_on_sigterm: ShutdownFlags(config.int(const { id("shutdown-on-sigterm") })),
+            notify_events: view.events(const { id("notify-keyspace-events") }),
+        }
+    }
+}
+
+/// Typed reading of values; a value of another type is a mistake in this file, which any test that
+/// makes a snapshot shows.
+struct View<'a>(&'a Config);
+
+impl View<'_> {
+    /// An integer whose range has no negative numbers.
+    fn number(&self, id: Id) -> u64 {
+        self.0.int(id).unsigned_abs()
+    }
+
+    fn words(&self, id: Id) -> Vec<String> {
+        match self.0.value(id) {
+            Value::List(items) => items.iter().map(|item| text_of(item)).collect(),
+            other => mismatch(id, other),
+        }
+    }
+
+    fn path(&self, id: Id) -> Option<PathBuf> {
+        let text = self.0.text(id);
+        (!text.is_empty()).then(|| PathBuf::from(text_of(text)))
+    }
+
+    fn output_limits(&self, id: Id) -> [OutputLimit; 3] {
+        match self.0.value(id) {
+            Value::OutputLimits(limits) => *limits,
+            other => mismatch(id, other),
+        }
+    }
+
+    fn percentiles(&self, id: Id) -> Vec<f64> {
+        match self.0.value(id) {
+            Value::Percentiles(values) => values.clone(),
+            other => mismatch(id, other),
+        }
+    }
+
+    fn events(&self, id: Id) -> EventClasses {
+        match self.0.value(id) {
+            Value::Events(classes) => *classes,
+            other => mismatch(id, other),
+        }
+    }
+
+    fn command_log(&self, threshold: Id, length: Id) -> CommandLog {
+        let threshold = u64::try_from(self.0.int(threshold)).ok();
+        CommandLog {
+            threshold,
+            entries_max: self.number(length),
+        }
+    }
+
+    fn lazyfree(&self) -> LazyFree {
+        LazyFree {
+            eviction: self.0.boolean(const { id("lazyfree-lazy-eviction") }),
+            expire: self.0.boolean(const { id("lazyfree-lazy-expire") }),
+            server_del: self.0.boolean(const { id("lazyfree-lazy-server-del") }),
+            user_del: self.0.boolean(const { id("lazyfree-lazy-user-del") }),
+            user_flush: self.0.boolean(const { id("lazyfree-lazy-user-flush") }),
+        }
+    }
+
+    fn encodings(&self) -> EncodingLimits {
+        EncodingLimits {
+            hash_entries: self.number(const { id("hash-max-listpack-entries") }),
+            hash_value_bytes: self.0.bytes(const { id("hash-max-listpack-value") }),
+            list_size: self.0.int(const { id("list-max-listpack-size") }),
+            list_compress_depth: self.number(const { id("list-compress-depth") }),
+            intset_entries: self.number(const { id("set-max-intset-entries") }),
+            set_entries: self.number(const { id("set-max-listpack-entries") }),
+            set_value_bytes: self.number(const { id("set-max-listpack-value") }),
+            zset_entries: self.number(const { id("zset-max-listpack-entries") }),
+            zset_value_bytes: self.0.bytes(const { id("zset-max-listpack-value") }),
+            hll_sparse_bytes: self.0.bytes(const { id("hll-sparse-max-bytes") }),
+            stream_node_bytes: self.0.bytes(const { id("stream-node-max-bytes") }),
+            stream_node_entries: self.number(const { id("stream-node-max-entries") }),
+        }
+    }
+}
+
+/// Text that must be readable: bytes that are not UTF-8 are replaced.
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::get_set::SetContext;
+    use crate::store::Surroundings;
+
+    #[test]
+    fn defaults_are_those_of_the_peer() {
+        let surroundings = Surroundings {
+            cores: 20,
+            folder: PathBuf::from("/srv"),
+        };
+        let settings = Settings::of(&Config::new(&surroundings));
+        assert_eq!(settings.port, 6379);
+        assert_eq!(settings.bind, ["*", "-::*"]);
+        assert!(!settings.bind_is_chosen);
+        assert_eq!(settings.io_threads, 8);
+        assert_eq!(settings.dir, PathBuf::from("/srv"));
+        assert_eq!(settings.maxmemory_policy, EvictionPolicy::NoEviction);
+        assert_eq!(
+            settings.slowlog,
+            CommandLog {
+                threshold: Some(10_000),
+                entries_max: 128
+            }
+        );
+        assert_eq!(
+            settings.output_limits[crate::special::CLASS_REPLICA].hard_bytes,
+            256 << 20
+        );
+        assert_eq!(settings.encodings.list_size, -2);
+        assert_eq!(settings.unixsocket, None);
+    }
+
+    #[test]
+    fn changes_reach_the_next_snapshot() {
+        let surroundings = Surroundings {
+            cores: 2,
+            folder: PathBuf::from("/"),
+        };
+        let mut config = Config::new(&surroundings);
+        let words = [
+            "slowlog-log-slower-than",
+            "-1",
+            "maxmemory",
+            "1gb",
+            "maxmemory-policy",
+            "allkeys-lfu",
+            "shutdown-on-sigint",
+            "save now",
+            "notify-keyspace-events",
+            "Ex",
+        ];
+        config
+            .set(
+                &words,
+                SetContext {
+                    local_client: true,
+                    loading: false,
+                },
+            )
+            .unwrap();
+        let settings = Settings::of(&config);
+        assert_eq!(settings.slowlog.threshold, None);
+        assert_eq!(settings.maxmemory, 1 << 30);
+        assert!(settings.maxmemory_policy.uses_lfu() && settings.maxmemory_policy.takes_all_keys());
+        assert!(settings.shutdown_on_sigint.save() && settings.shutdown_on_sigint.now());
+        assert!(!settings.shutdown_on_sigint.no_save() && !settings.shutdown_on_sigint.force());
+        assert!(settings.notify_events.contains(EventClasses::EXPIRED));
+    }
+}
