@@ -28,6 +28,17 @@ pub fn positive_int(arg: &[u8]) -> Result<i64> {
     }
 }
 
+/// An integer from `min` to `max`, both included.
+pub fn int_within(arg: &[u8], min: i64, max: i64) -> Result<i64> {
+    let n = int(arg)?;
+    if n < min || n > max {
+        return Err(ReplyError::new(format!(
+            "ERR value is out of range, value must between {min} and {max}"
+        )));
+    }
+    Ok(n)
+}
+
 /// A number argument.
 #[inline]
 pub fn float(arg: &[u8]) -> Result<f64> {

@@ -46,6 +46,8 @@ pub struct Env<'a> {
     pub no_touch: bool,
     /// DEL frees as UNLINK does: lazyfree-lazy-user-del.
     pub lazy_user_del: bool,
+    /// FLUSHDB and FLUSHALL free in the background: lazyfree-lazy-user-flush.
+    pub lazy_user_flush: bool,
 }
 
 /// What commands add up, for the loop to collect.
@@ -230,6 +232,18 @@ impl<'a> Data<'a> {
         Some(slot)
     }
 
+    /// The same without noting the access: for TTL, TYPE, EXISTS, OBJECT.
+    #[inline]
+    pub fn probe(&mut self, key: Key<'_>) -> Option<Slot> {
+        let slot = self.find(key);
+        if slot.is_some() {
+            self.work.counts.hits += 1;
+        } else {
+            self.work.counts.misses += 1;
+        }
+        slot
+    }
+
     /// Notes an access to the key at `slot`.
     #[inline]
     pub fn touch(&mut self, key: Key<'_>, slot: Slot) {
@@ -277,6 +291,16 @@ impl<'a> Data<'a> {
         let slot = self.find(key)?;
         let db = self.locked.db(self.db, key);
         Some(db.stored(&db.entry(slot)))
+    }
+
+    /// What lies under a key, through a shared borrow, so that several keys can be read at once. Call
+    /// [`Data::look`] on all of them first: it deletes, counts and touches, which this does not. An
+    /// expired key counts as absent.
+    pub fn view(&self, key: Key<'_>) -> Option<Stored<'_>> {
+        let db = self.locked.db(self.db, key);
+        let entry = db.entry(db.find(key)?);
+        let live = entry.expiry.is_none_or(|at| at >= self.env.now.unix_ms);
+        live.then(|| db.stored(&entry))
     }
 
     /// Lends the collection under `key` out for changes. `empty` makes the value when the key is
@@ -334,11 +358,16 @@ impl<'a> Data<'a> {
         value: NewValue<'_>,
         expiry: Option<Millis>,
     ) {
-        let access = self.env.clock.fresh();
-        let old = self
-            .locked
-            .db_mut(self.db, key)
-            .put(key, slot, value, expiry, access);
+        let db = self.locked.db_mut(self.db, key);
+        let access = match slot {
+            // A value that is written over keeps how often its key was used.
+            Some(slot) if self.env.clock.lfu => self
+                .env
+                .clock
+                .touched(db.entry(slot).access, &mut self.work.rng),
+            _ => self.env.clock.fresh(),
+        };
+        let old = db.put(key, slot, value, expiry, access);
         if old.is_some() {
             self.env.bin.free(old);
         }

@@ -64,6 +64,8 @@ bitflags! {
         const PROTECTED = 1 << 20;
         /// Touches keys that it does not declare: takes all locks.
         const ALL_KEYS = 1 << 21;
+        /// Walks all shards one by one: takes no lock beforehand, and all of them in a transaction.
+        const WALKS_SHARDS = 1 << 23;
         /// Runs in the engine before any lock is taken: session and server commands.
         const SESSION = 1 << 22;
     }

@@ -8,9 +8,18 @@
 
 use ochre_command::spec::CommandSpec;
 
+pub mod keyspace;
 pub mod string;
 #[cfg(test)]
 mod testing;
 
 /// All tables of this crate.
-pub const TABLES: &[&[CommandSpec]] = &[string::COMMANDS];
+pub const TABLES: &[&[CommandSpec]] = &[
+    keyspace::COMMANDS,
+    string::read::COMMANDS,
+    string::set::COMMANDS,
+    string::change::COMMANDS,
+    string::number::COMMANDS,
+    string::many::COMMANDS,
+    string::lcs::COMMANDS,
+];

@@ -84,6 +84,7 @@ impl Bench {
             string_max: 512 << 20,
             no_touch: false,
             lazy_user_del: false,
+            lazy_user_flush: false,
         };
         let mut out = Vec::new();
         {

@@ -1,0 +1,262 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH (R1.10).
+//!
+//! EXEC takes the locks of all queued commands' keys and of the watched keys at once, looks whether a
+//! watched key changed, runs the queue to the end, serves waiting clients, appends all effects as one
+//! record, and only then lets the locks go: nothing of another client comes between.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ochre_base::hash::hash;
+use ochre_command::spec::{CommandSpec, Flags, Group, KeyFlags, KeySpec};
+use ochre_command::{ReplyError, Result};
+use ochre_keyspace::db::Key;
+use ochre_keyspace::lock::Locked;
+
+use crate::execute::{self, show_multi};
+use crate::lockplan::Plan;
+use crate::registry::{Row, Run, SessionRow, runs_in_engine};
+use crate::session::{Multi, Queued, Session};
+use crate::turn::Turn;
+
+const FLAGS: Flags = Flags::NOSCRIPT
+    .union(Flags::LOADING)
+    .union(Flags::STALE)
+    .union(Flags::ALLOW_BUSY);
+
+const fn row(name: &'static str, arity: i32, flags: Flags, run: crate::turn::SessionFn) -> SessionRow {
+    SessionRow {
+        spec: CommandSpec::new(name, arity, flags, Group::Transactions, runs_in_engine),
+        run,
+        subcommands: &[],
+    }
+}
+
+/// The rows of this file.
+pub const COMMANDS: &[SessionRow] = &[
+    SessionRow {
+        spec: row("multi", 1, FLAGS.union(Flags::FAST), multi).spec.docs(
+            "1.2.0",
+            "Begins a transaction: commands are queued until EXEC.",
+            "O(1)",
+            "",
+        ),
+        ..row("multi", 1, FLAGS.union(Flags::FAST), multi)
+    },
+    SessionRow {
+        spec: row("exec", 1, FLAGS.union(Flags::SKIP_SLOWLOG), exec).spec.docs(
+            "1.2.0",
+            "Runs all commands of a transaction as one.",
+            "Depends on the commands in the transaction.",
+            "",
+        ),
+        ..row("exec", 1, FLAGS.union(Flags::SKIP_SLOWLOG), exec)
+    },
+    SessionRow {
+        spec: row("discard", 1, FLAGS.union(Flags::FAST), discard).spec.docs(
+            "2.0.0",
+            "Drops a transaction and its watches.",
+            "O(N) with N the number of queued commands",
+            "",
+        ),
+        ..row("discard", 1, FLAGS.union(Flags::FAST), discard)
+    },
+    SessionRow {
+        spec: row("watch", -2, FLAGS.union(Flags::FAST).union(Flags::NO_MULTI), watch)
+            .spec
+            .keys(&[KeySpec::range(1, -1, 1, KeyFlags::RO)])
+            .docs(
+                "2.2.0",
+                "Makes the next EXEC depend on keys staying as they are.",
+                "O(1) for each key",
+                "key [key ...]",
+            ),
+        ..row("watch", -2, FLAGS.union(Flags::FAST).union(Flags::NO_MULTI), watch)
+    },
+    SessionRow {
+        spec: row("unwatch", 1, FLAGS.union(Flags::FAST), unwatch).spec.docs(
+            "2.2.0",
+            "Forgets all watched keys.",
+            "O(1)",
+            "",
+        ),
+        ..row("unwatch", 1, FLAGS.union(Flags::FAST), unwatch)
+    },
+];
+
+fn multi(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
+    if turn.session.multi.is_some() {
+        return Err(ReplyError::fixed("ERR MULTI calls can not be nested"));
+    }
+    turn.session.multi = Some(Multi::default());
+    show_multi(turn);
+    turn.reply().ok();
+    Ok(())
+}
+
+fn discard(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
+    if turn.session.multi.is_none() {
+        return Err(ReplyError::fixed("ERR DISCARD without MULTI"));
+    }
+    end(turn);
+    turn.reply().ok();
+    Ok(())
+}
+
+fn watch(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
+    if turn.session.multi.is_some() {
+        return Err(ReplyError::fixed("ERR WATCH inside MULTI is not allowed"));
+    }
+    let session = &mut *turn.session;
+    for name in &args[1..] {
+        let id = (session.db, name.to_vec());
+        if session.watches.contains(&id) {
+            continue;
+        }
+        let key = Key::new(name);
+        let now = turn.lp.now.unix_ms;
+        let flag = &session.watch_flag;
+        turn.engine.shards.visit(turn.engine.shards.of(key.hash), |shard| {
+            // A key that is past its time already is the same as absent, and its deletion later
+            // is no change: so it is deleted first, which other watchers are told of.
+            let db = shard.db(session.db);
+            let expired = db
+                .find(key)
+                .filter(|slot| db.entry(*slot).expiry.is_some_and(|at| at < now));
+            if let Some(slot) = expired {
+                let old = shard.db_mut(session.db).remove(slot);
+                turn.lp.bin.free(old);
+                shard.mark_changed(session.db, name);
+                if turn.engine.log.is_on() {
+                    let mut effects = ochre_keyspace::log::Effects::default();
+                    effects.push(session.db, [&b"DEL"[..], name].iter());
+                    turn.engine.log.append(&effects);
+                }
+            }
+            shard.watch(session.db, name, Arc::clone(flag));
+        });
+        session.watches.push(id);
+    }
+    session.info.watching.store(session.watches.len() as u32, Ordering::Relaxed);
+    turn.reply().ok();
+    Ok(())
+}
+
+fn unwatch(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
+    drop_watches(turn.engine, turn.session);
+    turn.reply().ok();
+    Ok(())
+}
+
+/// Forgets all watches of a session.
+pub fn drop_watches(engine: &crate::engine::Engine, session: &mut Session) {
+    for (db, name) in session.watches.drain(..) {
+        let id = engine.shards.of(hash(&name));
+        engine.shards.visit(id, |shard| shard.unwatch(db, &name, &session.watch_flag));
+    }
+    session.info.watching.store(0, Ordering::Relaxed);
+    // A fresh flag: somebody may be about to raise the old one.
+    session.watch_flag = Arc::new(AtomicBool::new(false));
+}
+
+/// Ends a transaction without running it.
+pub(crate) fn end(turn: &mut Turn<'_>) {
+    turn.session.multi = None;
+    show_multi(turn);
+    drop_watches(turn.engine, turn.session);
+}
+
+fn exec(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
+    let Some(multi) = turn.session.multi.take() else {
+        return Err(ReplyError::fixed("ERR EXEC without MULTI"));
+    };
+    show_multi(turn);
+    if multi.aborted {
+        drop_watches(turn.engine, turn.session);
+        return Err(ReplyError::fixed(
+            "EXECABORT Transaction discarded because of previous errors.",
+        ));
+    }
+    let engine = turn.engine;
+    let mut locked = plan(turn, &multi.queue).lock(&engine.shards);
+    let writes = |queued: &Queued| engine.registry.row(queued.row).spec.flags.contains(Flags::WRITE);
+    if multi.queue.iter().any(writes) {
+        locked = crate::blocking::with_destinations(engine, locked);
+    }
+    if is_dirty(turn, &locked) {
+        drop(locked);
+        drop_watches(engine, turn.session);
+        turn.reply().null_array();
+        return Ok(());
+    }
+    turn.reply().array(multi.queue.len());
+    for queued in &multi.queue {
+        let args: Vec<&[u8]> = queued.args.iter().map(Vec::as_slice).collect();
+        locked = run_one(turn, locked, engine.registry.row(queued.row), &args);
+    }
+    execute::conclude_transaction(turn, &mut locked);
+    drop(locked);
+    drop_watches(engine, turn.session);
+    Ok(())
+}
+
+/// The locks of all queued commands and of the watched keys.
+fn plan(turn: &Turn<'_>, queue: &[Queued]) -> Plan {
+    let shards = &turn.engine.shards;
+    let mut plan = Plan::none();
+    for (_, name) in &turn.session.watches {
+        plan.add_hash(shards, hash(name));
+    }
+    for queued in queue {
+        let row = turn.engine.registry.row(queued.row);
+        if row.spec.flags.intersects(Flags::WALKS_SHARDS.union(Flags::ALL_KEYS)) {
+            return Plan::All;
+        }
+        let args: Vec<&[u8]> = queued.args.iter().map(Vec::as_slice).collect();
+        plan.add_command(shards, &row.spec, &args);
+    }
+    plan
+}
+
+/// Whether a watched key changed or expired since WATCH. All their shards are locked.
+fn is_dirty(turn: &Turn<'_>, locked: &Locked<'static>) -> bool {
+    let now = turn.lp.now.unix_ms;
+    turn.session.watch_flag.load(Ordering::Acquire)
+        || turn.session.watches.iter().any(|(index, name)| {
+            let key = Key::new(name);
+            let db = locked.db(*index, key);
+            db.find(key).is_some_and(|slot| db.entry(slot).expiry.is_some_and(|at| at < now))
+        })
+}
+
+/// Runs one queued command. A session command is lent the locks by way of the turn.
+fn run_one(
+    turn: &mut Turn<'_>,
+    mut locked: Locked<'static>,
+    row: &'static Row,
+    args: &[&[u8]],
+) -> Locked<'static> {
+    let clock = turn.engine.host.ticks_ns();
+    let before = turn.out.pending();
+    if crate::monitor::is_on(turn.engine) {
+        crate::monitor::feed(turn, row, args);
+    }
+    match row.run {
+        Run::Data => execute::run_in_transaction(turn, &mut locked, row, args),
+        Run::Session(run) => {
+            let start = turn.out.buffer().len();
+            turn.held = Some(locked);
+            let result = run(turn, args, row);
+            // Nobody but this function takes the locks back.
+            locked = turn.held.take().unwrap_or_else(|| turn.engine.shards.lock_none());
+            if let Err(error) = result {
+                turn.out.buffer().truncate(start);
+                execute::fail(turn, row, &error);
+            }
+        }
+    }
+    let time = turn.engine.host.ticks_ns().saturating_sub(clock);
+    let replied = turn.out.pending().saturating_sub(before);
+    turn.count_call(row, args, time, replied);
+    locked
+}

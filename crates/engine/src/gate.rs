@@ -1,0 +1,187 @@
+//! The gate: the one ordered list of reasons for which a command does not run. No other file refuses
+//! one.
+//!
+//! Order, as the peers': unknown command, arity, authentication, protected commands, memory, queueing in
+//! a transaction, pause.
+
+use ochre_command::ReplyError;
+use ochre_command::outcome::wrong_arity;
+use ochre_command::spec::Flags;
+use ochre_keyspace::evict::Order;
+
+use crate::engine::Pause;
+use crate::registry::Row;
+use crate::turn::Turn;
+
+/// What becomes of a command.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It runs now.
+    Run,
+    /// It is queued for EXEC.
+    Queue,
+    /// It waits for the end of a pause.
+    Wait,
+    /// It is refused.
+    Refuse(ReplyError),
+}
+
+const NO_AUTH: ReplyError = ReplyError::fixed("NOAUTH Authentication required.");
+const OOM: ReplyError =
+    ReplyError::fixed("OOM command not allowed when used memory > 'maxmemory'.");
+
+/// The text for a name that is no command.
+pub(crate) fn unknown_command(args: &[&[u8]]) -> ReplyError {
+    let cut = |bytes: &[u8], max: usize| {
+        String::from_utf8_lossy(&bytes[..bytes.len().min(max)]).into_owned()
+    };
+    let name = cut(args[0], 128);
+    let mut rest = String::new();
+    for arg in &args[1..] {
+        if rest.len() >= 128 {
+            break;
+        }
+        rest.push_str(&format!("'{}' ", cut(arg, 128 - rest.len().min(127))));
+    }
+    ReplyError::new(format!("ERR unknown command '{name}', with args beginning with: {rest}"))
+}
+
+/// Checks a command that has a row. See the module's head.
+// HOT PATH: a handful of tests on fields that are in the cache; no lock, no allocation.
+#[inline]
+pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
+    let flags = row.spec.flags;
+    if !row.spec.accepts(args.len()) {
+        return Verdict::Refuse(arity_error(row));
+    }
+    if !turn.session.authenticated && !flags.contains(Flags::NO_AUTH) {
+        return Verdict::Refuse(NO_AUTH);
+    }
+    if !row.subcommands.is_empty() && args.len() > 1 {
+        let error = ochre_command::outcome::unknown_subcommand(row.spec.name, args[1]);
+        return Verdict::Refuse(error);
+    }
+    if flags.contains(Flags::PROTECTED)
+        && let Err(error) = protected(turn)
+    {
+        return Verdict::Refuse(error);
+    }
+    if turn.lp.live.maxmemory > 0 {
+        let fits = make_room(turn);
+        let wants_room = flags.contains(Flags::DENYOOM)
+            || (row.spec.name == "exec" && exec_wants_room(turn));
+        if !fits && wants_room {
+            return Verdict::Refuse(OOM);
+        }
+    }
+    if turn.session.multi.is_some() && !runs_in_multi(row) {
+        return queue(row);
+    }
+    match turn.engine.pause(turn.lp.now.unix_ms) {
+        Pause::Off => Verdict::Run,
+        Pause::All => wait(turn, row, true),
+        Pause::Write => wait(turn, row, may_write(turn, row)),
+    }
+}
+
+fn arity_error(row: &Row) -> ReplyError {
+    wrong_arity(&row.full_name)
+}
+
+/// Commands that act at once inside MULTI.
+fn runs_in_multi(row: &Row) -> bool {
+    matches!(row.spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+        && row.parent.is_none()
+}
+
+fn queue(row: &Row) -> Verdict {
+    if row.spec.flags.contains(Flags::NO_MULTI) {
+        return Verdict::Refuse(ReplyError::fixed("ERR Command not allowed inside a transaction"));
+    }
+    Verdict::Queue
+}
+
+fn wait(turn: &Turn<'_>, row: &Row, holds: bool) -> Verdict {
+    // What ends a pause, or ends the client, is never held back.
+    let exempt = matches!(row.full_name.as_str(), "client|unpause" | "client|pause" | "quit");
+    let exempt = exempt || (row.full_name == "shutdown" && turn.session.multi.is_none());
+    if holds && !exempt { Verdict::Wait } else { Verdict::Run }
+}
+
+fn may_write(turn: &Turn<'_>, row: &Row) -> bool {
+    let writes = |row: &Row| row.spec.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE));
+    if row.spec.name != "exec" {
+        return writes(row);
+    }
+    let queue = turn.session.multi.iter().flat_map(|multi| &multi.queue);
+    queue.into_iter().any(|queued| writes(turn.engine.registry.row(queued.row)))
+}
+
+fn exec_wants_room(turn: &Turn<'_>) -> bool {
+    let queue = turn.session.multi.iter().flat_map(|multi| &multi.queue);
+    queue.into_iter().any(|queued| {
+        turn.engine.registry.row(queued.row).spec.flags.contains(Flags::DENYOOM)
+    })
+}
+
+/// DEBUG, as enable-debug-command says.
+fn protected(turn: &Turn<'_>) -> Result<(), ReplyError> {
+    let info = &turn.session.info;
+    let local = info.is_unix || info.addr.starts_with("127.") || info.addr.starts_with("[::1]");
+    if turn.lp.live.settings.debug_command.allows(local) {
+        return Ok(());
+    }
+    Err(ReplyError::fixed(
+        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", \
+         you can run it from a local connection, otherwise you need to set this option in the \
+         configuration file, and then restart the server.",
+    ))
+}
+
+/// Evicts until memory is below maxmemory; false when it stays above.
+#[cold]
+fn make_room(turn: &mut Turn<'_>) -> bool {
+    let lp = &mut *turn.lp;
+    let limit = lp.live.maxmemory;
+    if ochre_base::memory::used() <= limit {
+        return true;
+    }
+    if lp.live.policy == ochre_keyspace::evict::Policy::NoEviction {
+        return false;
+    }
+    let order = Order {
+        policy: lp.live.policy,
+        samples: lp.live.settings.maxmemory_samples as usize,
+        clock: lp.access_clock(),
+    };
+    let engine = turn.engine;
+    let start = engine.host.ticks_ns();
+    let patience = patience_ns(lp.live.settings.eviction_tenacity);
+    let mut evicted = 0u64;
+    let fits = loop {
+        if !lp.evictor.evict_one(&engine.shards, &order, &engine.log, &lp.bin, |_, _| {}) {
+            break ochre_base::memory::used() <= limit;
+        }
+        evicted += 1;
+        if ochre_base::memory::used() <= limit {
+            break true;
+        }
+        // A large value on its way to the freeing thread is still counted: the clock bounds the
+        // wait, and the command goes on, as the peers' does while eviction is making progress.
+        if evicted.is_multiple_of(16) && engine.host.ticks_ns() - start > patience {
+            break true;
+        }
+    };
+    engine.stats(lp.index).evicted_keys += evicted;
+    fits
+}
+
+/// maxmemory-eviction-tenacity: 0 is no time, 10 is 500 us, 100 is no limit; above 10 each step is
+/// 15 % more.
+fn patience_ns(tenacity: u32) -> u64 {
+    match tenacity {
+        0..=10 => 50_000 * u64::from(tenacity),
+        11..=99 => (500_000.0 * 1.15f64.powi(tenacity as i32 - 10)) as u64,
+        _ => u64::MAX,
+    }
+}

@@ -1,0 +1,25 @@
+//! Execution of commands, without I/O: sessions, the gate, locks from a command's keys, transactions,
+//! blocking, and what the loops tell one another.
+//!
+//! The way of a command: [`pipeline`] parses a batch and prefetches what it will touch; [`execute`]
+//! resolves the row, passes the [`gate`], takes the locks ([`lockplan`]), runs the handler, serves
+//! waiting clients ([`blocking`]), appends the effects to the log, lets the locks go, and counts.
+
+#![forbid(unsafe_code)]
+
+pub mod blocking;
+pub mod clients;
+pub mod commands;
+pub mod engine;
+pub mod execute;
+pub mod gate;
+pub mod live;
+pub mod lockplan;
+pub mod mailbox;
+pub mod monitor;
+pub mod pipeline;
+pub mod registry;
+pub mod session;
+pub mod slowlog;
+pub mod turn;
+pub mod version;

@@ -1,0 +1,186 @@
+//! From bytes to commands, a batch at a time: parse as many complete commands as there are, look up their
+//! rows, hash their first keys and prefetch what they will touch, then run them in order.
+//!
+//! Prefetching reads shared structures, so it takes each key's lock for the moment it needs (some 5 ns;
+//! a lock that is held elsewhere is skipped). Two passes: the bucket first, and once that is on its
+//! way for all commands, the entries it points at. A batch of one goes without.
+
+use ochre_command::Key;
+use ochre_resp::request::Args;
+use ochre_resp::{Limits, Output, Parsed, Parser};
+use smallvec::SmallVec;
+
+use crate::engine::Engine;
+use crate::execute::{Step, execute};
+use crate::registry::{Row, Run};
+use crate::session::Session;
+use crate::turn::{LoopState, Turn};
+
+/// Commands parsed ahead: enough memory accesses in flight for one core.
+const BATCH: usize = 16;
+
+/// What one call consumed, and why it stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Processed {
+    /// Bytes that are dealt with.
+    pub consumed: usize,
+    /// Bytes that the command under way needs, from the first that is not consumed; 0 when it stopped
+    /// for another reason.
+    pub wanted: usize,
+    /// The stream is broken: write the output, then close.
+    pub broken: bool,
+}
+
+struct Command<'a> {
+    /// Its arguments are `flat[from..to]`.
+    from: usize,
+    to: usize,
+    /// Bytes of the batch up to its end.
+    end: usize,
+    row: Option<&'static Row>,
+    first: Option<Key<'a>>,
+}
+
+/// Runs the complete commands at the start of `bytes`, until there is none, the session has to wait, or
+/// it is to be closed.
+pub fn process(
+    engine: &'static Engine,
+    lp: &mut LoopState,
+    session: &mut Session,
+    parser: &mut Parser,
+    bytes: &mut [u8],
+    out: &mut Output,
+) -> Processed {
+    let mut done = 0;
+    loop {
+        let batch = run_batch(engine, lp, session, parser, &mut bytes[done..], out);
+        done += batch.consumed;
+        let more = batch.full && !session.is_waiting() && !session.close_after_reply;
+        if !more {
+            let mut turn = Turn { engine, lp, session, out, held: None };
+            turn.flush_counts();
+            return Processed { consumed: done, wanted: batch.wanted, broken: batch.broken };
+        }
+    }
+}
+
+struct Batch {
+    consumed: usize,
+    wanted: usize,
+    broken: bool,
+    /// There may be more complete commands behind.
+    full: bool,
+}
+
+fn run_batch(
+    engine: &'static Engine,
+    lp: &mut LoopState,
+    session: &mut Session,
+    parser: &mut Parser,
+    bytes: &mut [u8],
+    out: &mut Output,
+) -> Batch {
+    let limits =
+        Limits { max_bulk_len: lp.live.string_max as u64, authenticated: session.authenticated };
+    // Limits change with AUTH, so an unauthenticated client's commands are parsed one at a time.
+    let most = if session.authenticated { BATCH } else { 1 };
+    let mut ranges: SmallVec<[(u32, u32); 64]> = SmallVec::new();
+    let mut ends: SmallVec<[(usize, usize); BATCH]> = SmallVec::new();
+    let mut args = Args::new();
+    let (mut at, mut wanted, mut full, mut error) = (0, 0, false, None);
+    loop {
+        if ends.len() == most {
+            full = true;
+            break;
+        }
+        match parser.next(&mut bytes[at..], &limits, &mut args) {
+            Parsed::Complete { consumed } => {
+                ranges.extend(args.iter().map(|r| (at as u32 + r.start, r.len)));
+                at += consumed;
+                ends.push((ranges.len(), at));
+            }
+            Parsed::Skipped { consumed } => at += consumed,
+            Parsed::Incomplete { wanted: needed } => {
+                wanted = needed;
+                break;
+            }
+            Parsed::Error(broken) => {
+                error = Some(broken);
+                break;
+            }
+        }
+    }
+    let parsed_to = at;
+    let bytes = &*bytes;
+    let flat: SmallVec<[&[u8]; 64]> = ranges
+        .iter()
+        .map(|&(start, len)| &bytes[start as usize..start as usize + len as usize])
+        .collect();
+    let mut commands: SmallVec<[Command<'_>; BATCH]> = SmallVec::new();
+    let mut from = 0;
+    for &(to, end) in &ends {
+        let args = &flat[from..to];
+        let row = engine.registry.resolve(args);
+        let first = row
+            .filter(|row| row.one_key && matches!(row.run, Run::Data))
+            .and_then(|_| args.get(1))
+            .map(|name| Key::new(name));
+        commands.push(Command { from, to, end, row, first });
+        from = to;
+    }
+    if commands.len() > 1 {
+        prefetch(engine, session, &commands);
+    }
+    let mut turn = Turn { engine, lp, session, out, held: None };
+    let mut clock = engine.host.ticks_ns();
+    let mut consumed = 0;
+    for command in &commands {
+        let args = &flat[command.from..command.to];
+        let before = turn.out.pending();
+        if execute(&mut turn, args, command.row, command.first) == Step::Wait {
+            turn.session.paused = true;
+            let id = turn.session.id();
+            turn.lp.attention.push(id);
+            break;
+        }
+        consumed = command.end;
+        let now = engine.host.ticks_ns();
+        if let Some(row) = command.row {
+            let replied = turn.out.pending().saturating_sub(before);
+            turn.count_call(row, args, now - clock, replied);
+        }
+        clock = now;
+        if turn.session.is_waiting() || turn.session.close_after_reply {
+            break;
+        }
+    }
+    let stopped = consumed != commands.last().map_or(0, |command| command.end);
+    let waits = turn.session.is_waiting() || turn.session.close_after_reply;
+    if stopped || waits {
+        // What was parsed beyond the last command that ran is parsed again later.
+        *parser = Parser::new();
+        return Batch { consumed, wanted: 0, broken: false, full: false };
+    }
+    if let Some(error) = error {
+        let mut text = Vec::new();
+        error.append_text(&mut text);
+        turn.reply().error(&text);
+        turn.count_protocol_error();
+        return Batch { consumed: parsed_to, wanted: 0, broken: true, full: false };
+    }
+    Batch { consumed: parsed_to, wanted, broken: false, full }
+}
+
+fn prefetch(engine: &Engine, session: &Session, commands: &[Command<'_>]) {
+    let shards = &engine.shards;
+    for key in commands.iter().filter_map(|command| command.first) {
+        shards.try_lock_one(shards.of(key.hash), |shard| {
+            shard.db(session.db).prefetch_bucket(key.hash);
+        });
+    }
+    for key in commands.iter().filter_map(|command| command.first) {
+        shards.try_lock_one(shards.of(key.hash), |shard| {
+            shard.db(session.db).prefetch_entries(key.hash);
+        });
+    }
+}

@@ -1,0 +1,249 @@
+//! A client's session: what the engine knows of one connection.
+//!
+//! [`Session`] belongs to the client's loop and needs no lock. [`ClientInfo`] is the part that other
+//! loops may read (CLIENT LIST, INFO): atomics that only the owner writes, and names behind a mutex.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use ochre_base::clock::Millis;
+use ochre_keyspace::shard::{DbIndex, WatchFlag, Waiter};
+use ochre_resp::Protocol;
+
+use crate::registry::RowId;
+
+/// What other loops may read of a client.
+#[derive(Debug)]
+pub struct ClientInfo {
+    /// Unique for the life of the process, from 1.
+    pub id: u64,
+    /// The loop that owns it.
+    pub event_loop: u16,
+    /// Peer's address.
+    pub addr: String,
+    /// Our address.
+    pub laddr: String,
+    /// File descriptor, for CLIENT LIST.
+    pub fd: i32,
+    /// It came by the unix socket.
+    pub is_unix: bool,
+    /// When it connected, in Unix seconds.
+    pub created: i64,
+    /// When it last sent something, in Unix seconds.
+    pub last_seen: AtomicI64,
+    /// Selected database.
+    pub db: AtomicU16,
+    /// Protocol version: 2 or 3.
+    pub protocol: AtomicU16,
+    /// Queued commands, plus one; 0 outside MULTI.
+    pub multi: AtomicU32,
+    /// Watched keys.
+    pub watching: AtomicU32,
+    /// Last command's row, plus one.
+    pub last_row: AtomicU16,
+    /// Bytes in the query buffer, and its free room.
+    pub query_bytes: AtomicU64,
+    /// Free room of the query buffer.
+    pub query_room: AtomicU64,
+    /// Bytes of queued commands.
+    pub multi_bytes: AtomicU64,
+    /// Bytes of pending output.
+    pub output_bytes: AtomicU64,
+    /// All memory of the client.
+    pub memory: AtomicU64,
+    /// Bytes received.
+    pub net_in: AtomicU64,
+    /// Bytes sent.
+    pub net_out: AtomicU64,
+    /// Commands run.
+    pub commands: AtomicU64,
+    /// Bits: see the `FLAG_` constants.
+    pub flags: AtomicU32,
+    /// Something has asked to close it; its loop will.
+    pub doomed: AtomicBool,
+    /// Names it gave itself.
+    pub names: Mutex<Names>,
+}
+
+/// Flag of [`ClientInfo`]: blocked.
+pub const FLAG_BLOCKED: u32 = 1;
+/// Flag of [`ClientInfo`]: inside MULTI.
+pub const FLAG_MULTI: u32 = 1 << 1;
+/// Flag of [`ClientInfo`]: MONITOR.
+pub const FLAG_MONITOR: u32 = 1 << 2;
+/// Flag of [`ClientInfo`]: a watched key changed.
+pub const FLAG_DIRTY: u32 = 1 << 3;
+/// Flag of [`ClientInfo`]: will be closed after its reply.
+pub const FLAG_CLOSING: u32 = 1 << 4;
+/// Flag of [`ClientInfo`]: CLIENT NO-EVICT.
+pub const FLAG_NO_EVICT: u32 = 1 << 5;
+/// Flag of [`ClientInfo`]: CLIENT NO-TOUCH.
+pub const FLAG_NO_TOUCH: u32 = 1 << 6;
+/// Flag of [`ClientInfo`]: not yet authenticated.
+pub const FLAG_UNAUTHENTICATED: u32 = 1 << 7;
+/// Flag of [`ClientInfo`]: CLIENT CAPA REDIRECT.
+pub const FLAG_CAPA_REDIRECT: u32 = 1 << 8;
+
+/// A client's names.
+#[derive(Debug, Default, Clone)]
+pub struct Names {
+    /// CLIENT SETNAME.
+    pub name: String,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: String,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: String,
+}
+
+impl ClientInfo {
+    /// Its names; they are short.
+    pub fn names(&self) -> Names {
+        self.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Changes its names. Only the owner calls it.
+    pub fn change_names(&self, change: impl FnOnce(&mut Names)) {
+        change(&mut self.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+
+    /// Sets or clears flag bits. Only the owner calls it.
+    pub fn set_flag(&self, bits: u32, on: bool) {
+        if on {
+            self.flags.fetch_or(bits, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!bits, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether all of these bits are set.
+    pub fn has_flag(&self, bits: u32) -> bool {
+        self.flags.load(Ordering::Relaxed) & bits == bits
+    }
+}
+
+/// Commands queued since MULTI.
+#[derive(Debug, Default)]
+pub struct Multi {
+    /// Each command's row and arguments, in one buffer of bytes.
+    pub queue: Vec<Queued>,
+    /// Bytes of all arguments.
+    pub bytes: usize,
+    /// A command could not be queued: EXEC will refuse.
+    pub aborted: bool,
+}
+
+/// A queued command.
+#[derive(Debug)]
+pub struct Queued {
+    /// Its row.
+    pub row: RowId,
+    /// Its arguments.
+    pub args: Vec<Vec<u8>>,
+}
+
+/// A client that waits in a blocking command.
+#[derive(Debug)]
+pub struct Blocked {
+    /// Its place in the keys' queues; none when it waits for something else than keys.
+    pub waiter: Option<Arc<Waiter>>,
+    /// The keys it waits for, with its database.
+    pub keys: Vec<Vec<u8>>,
+    /// When to give up, in Unix milliseconds.
+    pub deadline: Option<Millis>,
+    /// What to answer then.
+    pub on_timeout: ochre_command::ctx::OnTimeout,
+    /// When it began to wait, in monotonic nanoseconds.
+    pub since_ns: u64,
+    /// The row of the blocking command.
+    pub row: RowId,
+}
+
+/// CLIENT REPLY.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReplyMode {
+    /// Replies are sent.
+    #[default]
+    On,
+    /// None is.
+    Off,
+    /// The next one is not.
+    SkipNext,
+    /// The present one is not.
+    Skip,
+}
+
+/// A client's session. See the module's head.
+#[derive(Debug)]
+pub struct Session {
+    /// The shared part.
+    pub info: Arc<ClientInfo>,
+    /// Selected database.
+    pub db: DbIndex,
+    /// Protocol of the replies.
+    pub protocol: Protocol,
+    /// It has authenticated, or need not.
+    pub authenticated: bool,
+    /// Commands queued since MULTI.
+    pub multi: Option<Multi>,
+    /// Watched keys.
+    pub watches: Vec<(DbIndex, Vec<u8>)>,
+    /// Raised when one of them changed.
+    pub watch_flag: WatchFlag,
+    /// What it waits for.
+    pub blocked: Option<Blocked>,
+    /// Its commands wait for the end of CLIENT PAUSE.
+    pub paused: bool,
+    /// Which replies are sent.
+    pub reply_mode: ReplyMode,
+    /// Close it once its output is written.
+    pub close_after_reply: bool,
+    /// It receives what MONITOR shows.
+    pub monitor: bool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+}
+
+impl Session {
+    /// A session that has just connected.
+    pub fn new(info: Arc<ClientInfo>, authenticated: bool) -> Self {
+        Self {
+            info,
+            db: 0,
+            protocol: Protocol::Resp2,
+            authenticated,
+            multi: None,
+            watches: Vec::new(),
+            watch_flag: Arc::new(AtomicBool::new(false)),
+            blocked: None,
+            paused: false,
+            reply_mode: ReplyMode::On,
+            close_after_reply: false,
+            monitor: false,
+            no_touch: false,
+        }
+    }
+
+    /// Its id.
+    #[inline]
+    pub fn id(&self) -> u64 {
+        self.info.id
+    }
+
+    /// Whether its next command must wait.
+    #[inline]
+    pub fn is_waiting(&self) -> bool {
+        self.blocked.is_some() || self.paused
+    }
+
+    /// Sets the protocol of its replies.
+    pub fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+        self.info.protocol.store(protocol.version() as u16, Ordering::Relaxed);
+    }
+
+    /// Selects a database.
+    pub fn select(&mut self, db: DbIndex) {
+        self.db = db;
+        self.info.db.store(db, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,74 @@
+//! Which commands the command logs take.
+
+use std::sync::PoisonError;
+
+use ochre_command::spec::Flags;
+use ochre_config::snapshot::CommandLog as Rule;
+use ochre_observe::slowlog::CommandLog;
+
+use crate::engine::LogKind;
+use crate::registry::Row;
+use crate::turn::Turn;
+
+/// Looks at a command that ran: notes it in each log whose threshold it reaches.
+#[inline]
+pub(crate) fn consider(
+    turn: &Turn<'_>,
+    row: &Row,
+    args: &[&[u8]],
+    time_ns: u64,
+    reply_bytes: usize,
+) {
+    let settings = &turn.lp.live.settings;
+    let large_request = settings.large_requests.threshold.is_some_and(|limit| {
+        args.iter().map(|arg| arg.len() + 8).sum::<usize>() as u64 >= limit
+    });
+    let large_reply =
+        settings.large_replies.threshold.is_some_and(|limit| reply_bytes as u64 >= limit);
+    let slow = turn.lp.live.slow_ns.is_some_and(|limit| time_ns >= limit);
+    if slow || large_request || large_reply {
+        note(turn, row, args, [slow, large_request, large_reply], time_ns, reply_bytes);
+    }
+}
+
+#[cold]
+fn note(
+    turn: &Turn<'_>,
+    row: &Row,
+    args: &[&[u8]],
+    [slow, large_request, large_reply]: [bool; 3],
+    time_ns: u64,
+    reply_bytes: usize,
+) {
+    if row.spec.flags.contains(Flags::SKIP_SLOWLOG) {
+        return;
+    }
+    let settings = &turn.lp.live.settings;
+    let request_bytes = args.iter().map(|arg| arg.len() + 8).sum::<usize>();
+    if slow {
+        push(turn, LogKind::Slow, &settings.slowlog, args, time_ns / 1000);
+    }
+    if large_request {
+        push(turn, LogKind::LargeRequest, &settings.large_requests, args, request_bytes as u64);
+    }
+    if large_reply {
+        push(turn, LogKind::LargeReply, &settings.large_replies, args, reply_bytes as u64);
+    }
+}
+
+fn push(turn: &Turn<'_>, kind: LogKind, rule: &Rule, args: &[&[u8]], value: u64) {
+    let names = turn.session.info.names();
+    let at = turn.lp.now.unix_ms / 1000;
+    let source = (turn.session.info.addr.as_str(), names.name.as_str());
+    let max = usize::try_from(rule.entries_max).unwrap_or(usize::MAX);
+    turn.engine.command_log(kind, |log: &mut CommandLog| {
+        log.push((at, value), args, source, max);
+    });
+}
+
+impl crate::engine::Engine {
+    /// Lends one of the command logs out.
+    pub fn command_log<R>(&self, kind: LogKind, with: impl FnOnce(&mut CommandLog) -> R) -> R {
+        with(&mut self.logs[kind as usize].lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
