@@ -248,7 +248,7 @@ impl<'a> Data<'a> {
     #[inline]
     pub fn touch(&mut self, key: Key<'_>, slot: Slot) {
         let db = self.locked.db_mut(self.db, key);
-        let old = db.entry(slot).access;
+        let old = db.access(slot);
         let new = self.env.clock.touched(old, &mut self.work.rng);
         if new != old {
             db.set_access(slot, new);
@@ -364,7 +364,7 @@ impl<'a> Data<'a> {
             Some(slot) if self.env.clock.lfu => self
                 .env
                 .clock
-                .touched(db.entry(slot).access, &mut self.work.rng),
+                .touched(db.access(slot), &mut self.work.rng),
             _ => self.env.clock.fresh(),
         };
         let old = db.put(key, slot, value, expiry, access);

@@ -1,11 +1,14 @@
 //! What all loops share: shards, log, command table, clients, mailboxes, configuration, statistics.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ochre_config::Config;
+use ochre_config::{Config, Id, Settings};
 use ochre_keyspace::lock::Shards;
 use ochre_keyspace::log::Log;
+use ochre_observe::latency::LatencyMonitor;
 use ochre_observe::slowlog::CommandLog;
 use ochre_observe::stats::LoopStats;
 
@@ -40,6 +43,84 @@ pub enum LogKind {
 pub trait Host: Send + Sync {
     /// A reading of the monotonic clock in nanoseconds, cheap enough for every command.
     fn ticks_ns(&self) -> u64;
+
+    /// Brings changed directives into effect: ports, addresses, the log. On failure nothing is
+    /// changed, and the first directive that cannot be applied is named with the reason.
+    fn apply(&self, settings: &Settings, changed: &[Id]) -> Result<(), (Id, String)>;
+
+    /// Replaces a file by what `rewrite` makes of it, durably: temporary file, fsync, rename.
+    fn rewrite_file(&self, path: &Path, rewrite: &dyn Fn(&[u8]) -> Vec<u8>) -> io::Result<()>;
+
+    /// What INFO says of the process.
+    fn facts(&self) -> Facts;
+
+    /// Gives unused memory back to the system: MEMORY PURGE.
+    fn purge_memory(&self);
+
+    /// The allocator's report: MEMORY MALLOC-STATS.
+    fn allocator_report(&self) -> String;
+
+    /// Holds the calling thread back: DEBUG SLEEP.
+    fn sleep(&self, seconds: f64);
+
+    /// Writes a line to the log.
+    fn log(&self, text: &str);
+}
+
+/// What the process knows of itself.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Process id.
+    pub pid: u32,
+    /// Forty hexadecimal digits, new with each start.
+    pub run_id: String,
+    /// Operating system and release.
+    pub os: String,
+    /// Path of the executable.
+    pub executable: String,
+    /// Start of the process in Unix seconds.
+    pub started_s: i64,
+    /// TCP port.
+    pub port: u16,
+    /// Addresses listened to, as `name=tcp,bind=127.0.0.1,port=6379`.
+    pub listeners: Vec<String>,
+    /// How the process is supervised.
+    pub supervised: String,
+    /// Memory of the machine in bytes.
+    pub system_memory: usize,
+    /// Resident memory in bytes.
+    pub resident: usize,
+    /// Bytes that the allocator handed out, holds in active pages, and has resident.
+    pub allocated: usize,
+    /// See `allocated`.
+    pub active: usize,
+    /// See `allocated`.
+    pub allocator_resident: usize,
+    /// Used memory after the start.
+    pub startup_memory: usize,
+    /// Processor time of the process in the kernel and in user mode, in seconds.
+    pub cpu: (f64, f64),
+}
+
+/// What happened in the last second or so, a second.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rates {
+    /// Commands.
+    pub commands: u64,
+    /// Bytes read.
+    pub net_in: u64,
+    /// Bytes written.
+    pub net_out: u64,
+    /// Turns of the loops.
+    pub cycles: u64,
+}
+
+/// The totals at an earlier time, and the rates since the time before.
+#[derive(Debug, Default)]
+struct Meter {
+    at_us: u64,
+    totals: Rates,
+    rates: Rates,
 }
 
 /// See the module's head.
@@ -60,6 +141,9 @@ pub struct Engine {
     pub config: Mutex<Config>,
     /// The command logs, by [`LogKind`].
     pub(crate) logs: [Mutex<CommandLog>; 3],
+    /// The latency monitor.
+    pub(crate) latency: Mutex<LatencyMonitor>,
+    meter: Mutex<Meter>,
     live: Mutex<Arc<Live>>,
     live_version: AtomicU64,
     pause_kind: AtomicU32,
@@ -107,6 +191,8 @@ impl Engine {
             mailboxes,
             config: Mutex::new(config),
             logs: Default::default(),
+            latency: Mutex::default(),
+            meter: Mutex::default(),
             live: Mutex::new(Arc::new(live)),
             live_version: AtomicU64::new(1),
             pause_kind: AtomicU32::new(0),
@@ -150,6 +236,34 @@ impl Engine {
             sum.merge(&stats.lock().unwrap_or_else(PoisonError::into_inner));
         }
         sum
+    }
+
+    /// The rates as of the last [`Engine::measure`].
+    pub fn rates(&self) -> Rates {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner).rates
+    }
+
+    /// Takes the rates anew; one loop calls it about once a second.
+    pub fn measure(&self, now_us: u64) {
+        let mut totals = Rates::default();
+        for stats in &self.stats {
+            let stats = stats.lock().unwrap_or_else(PoisonError::into_inner);
+            totals.commands += stats.total_commands;
+            totals.net_in += stats.net_in;
+            totals.net_out += stats.net_out;
+            totals.cycles += stats.cycles;
+        }
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        let us = now_us.saturating_sub(meter.at_us).max(1);
+        let rate = |now: u64, before: u64| now.saturating_sub(before).saturating_mul(1_000_000) / us;
+        meter.rates = Rates {
+            commands: rate(totals.commands, meter.totals.commands),
+            net_in: rate(totals.net_in, meter.totals.net_in),
+            net_out: rate(totals.net_out, meter.totals.net_out),
+            cycles: rate(totals.cycles, meter.totals.cycles),
+        };
+        meter.totals = totals;
+        meter.at_us = now_us;
     }
 
     /// Sets all statistics back to zero.

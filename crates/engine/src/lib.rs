@@ -8,8 +8,11 @@
 #![forbid(unsafe_code)]
 
 pub mod blocking;
+mod client_filter;
 pub mod clients;
 pub mod commands;
+mod digest;
+pub mod docs;
 pub mod engine;
 pub mod execute;
 pub mod gate;

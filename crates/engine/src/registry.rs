@@ -4,7 +4,9 @@
 //! longer than sixteen bytes take a list. A container's subcommands follow it and are found by the
 //! second argument.
 
-use ochre_command::spec::{Begin, CommandSpec, Find, Flags, KeyFlags};
+use ochre_command::spec::{
+    Begin, Categories, CommandSpec, Find, Flags, Group, KeyFlags, KeySpec,
+};
 
 use crate::turn::SessionFn;
 
@@ -20,6 +22,79 @@ pub struct SessionRow {
     pub run: SessionFn,
     /// Subcommands, when it is a container; `run` then answers for unknown ones only.
     pub subcommands: &'static [SessionRow],
+}
+
+impl SessionRow {
+    /// A row with what every command has.
+    pub const fn new(
+        name: &'static str,
+        arity: i32,
+        flags: Flags,
+        group: Group,
+        run: SessionFn,
+    ) -> Self {
+        let spec = CommandSpec::new(name, arity, flags, group, runs_in_engine);
+        Self { spec, run, subcommands: &[] }
+    }
+
+    /// A container: its own handler answers when no subcommand is named.
+    pub const fn container(
+        name: &'static str,
+        group: Group,
+        since: &'static str,
+        summary: &'static str,
+        subcommands: &'static [SessionRow],
+    ) -> Self {
+        let spec = CommandSpec::new(name, -2, Flags::empty(), group, runs_in_engine)
+            .docs(since, summary, "Depends on the subcommand.", "");
+        Self { spec, run: names_no_subcommand, subcommands }
+    }
+
+    /// See [`CommandSpec::docs`].
+    pub const fn docs(
+        mut self,
+        since: &'static str,
+        summary: &'static str,
+        complexity: &'static str,
+        syntax: &'static str,
+    ) -> Self {
+        self.spec = self.spec.docs(since, summary, complexity, syntax);
+        self
+    }
+
+    /// See [`CommandSpec::keys`].
+    pub const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
+        self.spec = self.spec.keys(keys);
+        self
+    }
+
+    /// See [`CommandSpec::also`].
+    pub const fn also(mut self, extra: Categories) -> Self {
+        self.spec = self.spec.also(extra);
+        self
+    }
+
+    /// See [`CommandSpec::tips`].
+    pub const fn tips(mut self, tips: &'static [&'static str]) -> Self {
+        self.spec = self.spec.tips(tips);
+        self
+    }
+
+    /// See [`CommandSpec::deprecated`].
+    pub const fn deprecated(mut self, since: &'static str, instead: &'static str) -> Self {
+        self.spec = self.spec.deprecated(since, instead);
+        self
+    }
+}
+
+/// A container called with a word that is no subcommand: the gate has refused it already.
+fn names_no_subcommand(
+    _: &mut crate::turn::Turn<'_>,
+    args: &[&[u8]],
+    row: &Row,
+) -> ochre_command::Result {
+    let given = args.get(1).copied().unwrap_or_default();
+    Err(ochre_command::outcome::unknown_subcommand(row.spec.name, given))
 }
 
 /// How a row runs.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use ochre_base::clock::Now;
 use ochre_command::{ReplyError, Result};
 use ochre_command::data::Work;
+use ochre_command::spec::Flags;
 use ochre_keyspace::evict::{AccessClock, Evictor};
 use ochre_keyspace::expire::ExpireCycle;
 use ochre_keyspace::lazyfree::Bin;
@@ -133,9 +134,23 @@ impl Turn<'_> {
     pub(crate) fn count_call(&mut self, row: &Row, args: &[&[u8]], time_ns: u64, replied: usize) {
         self.lp.calls.push((row.id, time_ns));
         let live = &self.lp.live;
+        let threshold_ms = live.settings.latency_monitor_threshold_ms;
+        if threshold_ms > 0 && time_ns >= threshold_ms * 1_000_000 {
+            self.note_latency(row, time_ns);
+        }
+        let live = &self.lp.live;
         if live.logs_sizes || live.slow_ns.is_some_and(|limit| time_ns >= limit) {
             crate::slowlog::consider(self, row, args, time_ns, replied);
         }
+    }
+
+    /// Notes a call for the latency monitor.
+    #[cold]
+    fn note_latency(&self, row: &Row, time_ns: u64) {
+        let fast = row.spec.flags.contains(Flags::FAST);
+        let event = if fast { "fast-command" } else { "command" };
+        let now = self.lp.now.unix_ms / 1000;
+        self.engine.latency(|monitor| monitor.add(event, now, time_ns / 1_000_000));
     }
 
     /// Notes an error reply.

@@ -37,18 +37,10 @@ pub const COMMANDS: &[CommandSpec] = &[
             "O(1) for a step, O(N) for all with N the number of keys",
             "cursor [MATCH pattern] [COUNT count] [TYPE type]",
         )
-        .tips(&[
-            "nondeterministic_output",
-            "request_policy:special",
-            "response_policy:special",
-        ]),
+        .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"]),
     CommandSpec::new("randomkey", 1, WALK, Group::Generic, randomkey)
         .docs("1.0.0", "Gives a random key.", "O(1)", "")
-        .tips(&[
-            "request_policy:all_shards",
-            "response_policy:special",
-            "nondeterministic_output",
-        ]),
+        .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"]),
     CommandSpec::new("flushdb", -1, FLUSH, Group::Server, flushdb)
         .also(Categories::KEYSPACE.union(Categories::DANGEROUS))
         .docs(
@@ -114,8 +106,7 @@ fn keys(ctx: &mut Ctx<'_>) -> Result {
 
 /// Types that TYPE may name; one that exists nowhere matches nothing.
 fn scan(ctx: &mut Ctx<'_>) -> Result {
-    let cursor: u64 =
-        ochre_base::num::parse_u64(ctx.args[1]).ok_or(BAD_CURSOR)?;
+    let cursor: u64 = ochre_base::num::parse_u64(ctx.args[1]).ok_or(BAD_CURSOR)?;
     let (mut pattern, mut count, mut wanted) = (None, 10, None);
     let mut options = Cursor::new(ctx.args, 2);
     while let Some(word) = options.next() {
@@ -272,9 +263,8 @@ fn swapdb(ctx: &mut Ctx<'_>) -> Result {
             let awaited = shard.waiters().filter(|(db, _, _)| *db == a || *db == b);
             let awaited: Vec<(DbIndex, Vec<u8>)> =
                 awaited.map(|(db, name, _)| (db, name.to_vec())).collect();
-            let there = |(db, name): &(DbIndex, Vec<u8>)| {
-                shard.db(*db).find(Key::new(name)).is_some()
-            };
+            let there =
+                |(db, name): &(DbIndex, Vec<u8>)| shard.db(*db).find(Key::new(name)).is_some();
             ready.extend(awaited.into_iter().filter(there));
         }
         ctx.data.work.ready.append(&mut ready);

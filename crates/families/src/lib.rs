@@ -8,13 +8,33 @@
 
 use ochre_command::spec::CommandSpec;
 
+mod collection;
+pub mod expire;
+pub mod generic;
+pub mod hash;
 pub mod keyspace;
+pub mod list;
+pub mod object;
+pub mod set;
 pub mod string;
 #[cfg(test)]
 mod testing;
+pub mod zset;
 
 /// All tables of this crate.
 pub const TABLES: &[&[CommandSpec]] = &[
+    hash::expire::COMMANDS,
+    hash::get_set::COMMANDS,
+    hash::increment::COMMANDS,
+    hash::read::COMMANDS,
+    hash::write::COMMANDS,
+    list::blocking::COMMANDS,
+    list::ends::COMMANDS,
+    list::moves::COMMANDS,
+    list::range::COMMANDS,
+    set::algebra::COMMANDS,
+    set::members::COMMANDS,
+    set::random::COMMANDS,
     keyspace::COMMANDS,
     string::read::COMMANDS,
     string::set::COMMANDS,
@@ -22,4 +42,14 @@ pub const TABLES: &[&[CommandSpec]] = &[
     string::number::COMMANDS,
     string::many::COMMANDS,
     string::lcs::COMMANDS,
+    expire::COMMANDS,
+    generic::COMMANDS,
+    object::COMMANDS,
+    zset::add::COMMANDS,
+    zset::combine::COMMANDS,
+    zset::pop::COMMANDS,
+    zset::random::COMMANDS,
+    zset::range::COMMANDS,
+    zset::read::COMMANDS,
+    zset::remove::COMMANDS,
 ];

@@ -2,6 +2,7 @@
 //! the handlers.
 
 use ochre_base::clock::Now;
+use ochre_command::ctx::Block;
 use ochre_command::data::{Data, Env, Work};
 use ochre_command::spec::CommandSpec;
 use ochre_command::{Ctx, Reply};
@@ -25,6 +26,16 @@ pub(crate) struct Bench {
     pub(crate) protocol: Protocol,
     /// Whether the last command asked to wait.
     pub(crate) blocked: bool,
+    /// How the last command asked to wait.
+    pub(crate) block: Option<Block>,
+    /// Whether commands may wait.
+    pub(crate) may_block: bool,
+    /// The database of the next command.
+    pub(crate) db: u16,
+    /// Count accesses as under an LFU policy.
+    pub(crate) lfu: bool,
+    /// Strings in the last reply that were shared instead of copied.
+    pub(crate) shared: usize,
 }
 
 impl Bench {
@@ -39,6 +50,11 @@ impl Bench {
             now_ms: 1_700_000_000_000,
             protocol: Protocol::Resp2,
             blocked: false,
+            block: None,
+            may_block: true,
+            db: 0,
+            lfu: false,
+            shared: 0,
         }
     }
 
@@ -47,13 +63,7 @@ impl Bench {
     pub(crate) fn run(&mut self, line: &str) -> String {
         let words: Vec<&[u8]> = line
             .split_whitespace()
-            .map(|word| {
-                if word == "''" {
-                    &b""[..]
-                } else {
-                    word.as_bytes()
-                }
-            })
+            .map(|word| if word == "''" { &b""[..] } else { word.as_bytes() })
             .collect();
         self.run_args(&words)
     }
@@ -65,17 +75,14 @@ impl Bench {
             return format!("-{}|", ochre_command::outcome::wrong_arity(spec.name));
         }
         let bin = Bin::inline();
-        let now = Now {
-            unix_ms: self.now_ms,
-            unix_us: self.now_ms as u64 * 1000,
-            mono_us: 0,
-        };
+        let now = Now { unix_ms: self.now_ms, unix_us: self.now_ms as u64 * 1000, mono_us: 0 };
         let env = Env {
             shards: self.shards,
             log: &self.log,
             bin: &bin,
             limits: &self.limits,
             clock: AccessClock {
+                lfu: self.lfu,
                 seconds: (self.now_ms / 1000) as u32,
                 ..AccessClock::default()
             },
@@ -91,29 +98,17 @@ impl Bench {
             let mut locked = self.shards.lock_all();
             let data = Data {
                 locked: &mut locked,
-                db: 0,
+                db: self.db,
                 env: &env,
                 work: &mut self.work,
                 first: None,
             };
             let reply = Reply::new(&mut out, self.protocol);
-            let mut ctx = Ctx {
-                args,
-                spec,
-                data,
-                reply,
-                may_block: true,
-                block: None,
-            };
+            let mut ctx = Ctx { args, spec, data, reply, may_block: self.may_block, block: None };
             let before = ctx.data.begin();
             let result = (spec.handler)(&mut ctx);
             ctx.data.finish(before, args);
-            let Ctx {
-                data,
-                block,
-                mut reply,
-                ..
-            } = ctx;
+            let Ctx { data, block, mut reply, .. } = ctx;
             if let Err(error) = result {
                 reply.truncate(0);
                 reply.error(error.0.as_bytes());
@@ -123,6 +118,12 @@ impl Bench {
                 data.work.effects.clear();
             }
             self.blocked = block.is_some();
+            self.block = block;
+        }
+        // What the engine sends from where it lies.
+        self.shared = self.work.blobs.len();
+        for (at, blob) in self.work.blobs.drain(..).rev() {
+            out.splice(at..at, blob.iter().copied());
         }
         String::from_utf8_lossy(&out).replace("\r\n", "|")
     }
@@ -130,9 +131,7 @@ impl Bench {
     /// What was logged so far, words only, commands separated by `; `.
     pub(crate) fn log_text(&self) -> String {
         let mut out = Vec::new();
-        self.log
-            .read(self.log.start(), usize::MAX, &mut out)
-            .expect("the window is large enough");
+        self.log.read(self.log.start(), usize::MAX, &mut out).expect("the window is large enough");
         let text = String::from_utf8_lossy(&out).replace("\r\n", "|");
         text.split('*')
             .skip(1)
@@ -148,16 +147,11 @@ impl Bench {
 fn find(args: &[&[u8]]) -> &'static CommandSpec {
     let named = |row: &&CommandSpec, arg: &[u8]| arg.eq_ignore_ascii_case(row.name.as_bytes());
     let rows = crate::TABLES.iter().copied().flatten();
-    let row = rows
-        .clone()
-        .find(|row| named(row, args[0]))
-        .expect("the command is in a table");
+    let row = rows.clone().find(|row| named(row, args[0])).expect("the command is in a table");
     match args.get(1) {
-        Some(word) if !row.subcommands.is_empty() => row
-            .subcommands
-            .iter()
-            .find(|row| named(row, word))
-            .expect("a subcommand"),
+        Some(word) if !row.subcommands.is_empty() => {
+            row.subcommands.iter().find(|row| named(row, word)).expect("a subcommand")
+        }
         _ => row,
     }
 }

@@ -405,6 +405,12 @@ impl Db {
         self.scratch = copy;
     }
 
+    /// The access clock of the key at `slot`, without looking at the rest of its entry.
+    #[inline]
+    pub fn access(&self, slot: Slot) -> u32 {
+        Entry::access_of(self.arena.bytes(Ref::from_raw(self.table.value(slot))))
+    }
+
     /// Sets the access clock of the key at `slot`.
     #[inline]
     pub fn set_access(&mut self, slot: Slot, access: u32) {

@@ -189,6 +189,12 @@ impl<'a> Entry<'a> {
         &bytes[at..at + len]
     }
 
+    /// The access clock alone.
+    #[inline]
+    pub fn access_of(bytes: &[u8]) -> u32 {
+        u32::from_le_bytes([bytes[1], bytes[2], bytes[3], 0])
+    }
+
     /// Whether the entry has an expiry.
     #[inline]
     pub fn expires(bytes: &[u8]) -> bool {

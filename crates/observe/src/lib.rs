@@ -5,5 +5,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod latency;
 pub mod slowlog;
 pub mod stats;

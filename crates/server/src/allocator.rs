@@ -50,6 +50,18 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// Gives all dirty pages back to the system now. Decay does the same within ten seconds.
+pub(crate) fn purge() {
+    // 4096 stands for all arenas (MALLCTL_ARENAS_ALL).
+    const PURGE_ALL: &[u8] = b"arena.4096.purge\0";
+    // SAFETY: the name is a control that takes no value, so nothing is read or written through the
+    // unit type.
+    let purged = unsafe { tikv_jemalloc_ctl::raw::write(PURGE_ALL, ()) };
+    if purged.is_err() {
+        crate::log::debug("The allocator refused to purge its arenas");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::class;

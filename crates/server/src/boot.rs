@@ -136,7 +136,8 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
     }
     let intakes: &'static [Intake] = intakes.leak();
     let listeners = listen(&settings)?;
-    let host = Box::new(Process { clock });
+    let run_id = run_id()?;
+    let host = Box::new(Process::new(clock, &settings, run_id, describe_listeners(&settings)));
     let live = Live::of(settings.clone());
     let engine = Engine::new(mailboxes, live, config, 1 << 20, &[], host);
     let engine: &'static Engine = Box::leak(Box::new(engine));
@@ -219,6 +220,25 @@ fn listen(settings: &Settings) -> anyhow::Result<Vec<Listener>> {
     }
     anyhow::ensure!(!listeners.is_empty(), "Configured to not listen anywhere, exiting.");
     Ok(listeners)
+}
+
+/// Forty random hexadecimal digits.
+fn run_id() -> anyhow::Result<String> {
+    let mut bytes = [0; 20];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn describe_listeners(settings: &Settings) -> Vec<String> {
+    let mut lines = Vec::new();
+    if settings.port != 0 {
+        let binds: String = settings.bind.iter().map(|word| format!(",bind={word}")).collect();
+        lines.push(format!("name=tcp{binds},port={}", settings.port));
+    }
+    if let Some(path) = &settings.unixsocket {
+        lines.push(format!("name=unix,bind={}", path.display()));
+    }
+    lines
 }
 
 fn random_seed() -> anyhow::Result<u64> {

@@ -531,6 +531,9 @@ impl EventLoop {
         self.maintenance.turn(self.engine, &mut self.lp, self.clock);
         if self.maintenance.clients_are_due(self.lp.now.unix_ms) {
             self.inspect_clients(&mut closing);
+            if self.lp.index == 0 {
+                self.engine.measure(self.lp.now.mono_us);
+            }
         }
         for index in closing {
             self.close(index);

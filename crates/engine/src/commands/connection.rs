@@ -2,12 +2,12 @@
 
 use ochre_command::args::is;
 use ochre_command::outcome::{DB_OUT_OF_RANGE, SYNTAX};
-use ochre_command::spec::{CommandSpec, Flags, Group};
+use ochre_command::spec::{Flags, Group};
 use ochre_command::{ReplyError, Result};
 use ochre_resp::Protocol;
 
 use crate::commands::transaction;
-use crate::registry::{Row, SessionRow, runs_in_engine};
+use crate::registry::{Row, SessionRow};
 use crate::session::{FLAG_MONITOR, FLAG_NO_EVICT, FLAG_NO_TOUCH, ReplyMode};
 use crate::turn::{SessionFn, Turn};
 
@@ -24,12 +24,8 @@ const fn row(
     run: SessionFn,
     (since, summary, complexity, syntax): (&'static str, &'static str, &'static str, &'static str),
 ) -> SessionRow {
-    SessionRow {
-        spec: CommandSpec::new(name, arity, flags, Group::Connection, runs_in_engine)
-            .docs(since, summary, complexity, syntax),
-        run,
-        subcommands: &[],
-    }
+    SessionRow::new(name, arity, flags, Group::Connection, run)
+        .docs(since, summary, complexity, syntax)
 }
 
 /// The rows of this file.

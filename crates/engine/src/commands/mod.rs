@@ -1,9 +1,31 @@
 //! Commands that act on the session, on several commands, or on the engine as a whole.
 
+pub mod client;
+pub mod command;
+pub mod config;
 pub mod connection;
+pub mod debug;
+pub(crate) mod help;
+pub mod info;
+pub mod latency;
+pub mod logs;
+pub mod memory;
+pub mod server;
 pub mod transaction;
 
 use crate::registry::SessionRow;
 
 /// All tables of this crate.
-pub const TABLES: &[&[SessionRow]] = &[connection::COMMANDS, transaction::COMMANDS];
+pub const TABLES: &[&[SessionRow]] = &[
+    client::COMMANDS,
+    command::COMMANDS,
+    config::COMMANDS,
+    connection::COMMANDS,
+    debug::COMMANDS,
+    info::COMMANDS,
+    latency::COMMANDS,
+    logs::COMMANDS,
+    memory::COMMANDS,
+    server::COMMANDS,
+    transaction::COMMANDS,
+];

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ochre_base::hash::hash;
-use ochre_command::spec::{CommandSpec, Flags, Group, KeyFlags, KeySpec};
+use ochre_command::spec::{Flags, Group, KeyFlags, KeySpec};
 use ochre_command::{ReplyError, Result};
 use ochre_keyspace::db::Key;
 use ochre_keyspace::lock::Locked;
 
 use crate::execute::{self, show_multi};
 use crate::lockplan::Plan;
-use crate::registry::{Row, Run, SessionRow, runs_in_engine};
+use crate::registry::{Row, Run, SessionRow};
 use crate::session::{Multi, Queued, Session};
 use crate::turn::Turn;
 
@@ -24,64 +24,42 @@ const FLAGS: Flags = Flags::NOSCRIPT
     .union(Flags::STALE)
     .union(Flags::ALLOW_BUSY);
 
-const fn row(name: &'static str, arity: i32, flags: Flags, run: crate::turn::SessionFn) -> SessionRow {
-    SessionRow {
-        spec: CommandSpec::new(name, arity, flags, Group::Transactions, runs_in_engine),
-        run,
-        subcommands: &[],
-    }
-}
+const FAST: Flags = FLAGS.union(Flags::FAST);
 
 /// The rows of this file.
 pub const COMMANDS: &[SessionRow] = &[
-    SessionRow {
-        spec: row("multi", 1, FLAGS.union(Flags::FAST), multi).spec.docs(
-            "1.2.0",
-            "Begins a transaction: commands are queued until EXEC.",
-            "O(1)",
-            "",
-        ),
-        ..row("multi", 1, FLAGS.union(Flags::FAST), multi)
-    },
-    SessionRow {
-        spec: row("exec", 1, FLAGS.union(Flags::SKIP_SLOWLOG), exec).spec.docs(
-            "1.2.0",
-            "Runs all commands of a transaction as one.",
-            "Depends on the commands in the transaction.",
-            "",
-        ),
-        ..row("exec", 1, FLAGS.union(Flags::SKIP_SLOWLOG), exec)
-    },
-    SessionRow {
-        spec: row("discard", 1, FLAGS.union(Flags::FAST), discard).spec.docs(
-            "2.0.0",
-            "Drops a transaction and its watches.",
-            "O(N) with N the number of queued commands",
-            "",
-        ),
-        ..row("discard", 1, FLAGS.union(Flags::FAST), discard)
-    },
-    SessionRow {
-        spec: row("watch", -2, FLAGS.union(Flags::FAST).union(Flags::NO_MULTI), watch)
-            .spec
-            .keys(&[KeySpec::range(1, -1, 1, KeyFlags::RO)])
-            .docs(
-                "2.2.0",
-                "Makes the next EXEC depend on keys staying as they are.",
-                "O(1) for each key",
-                "key [key ...]",
-            ),
-        ..row("watch", -2, FLAGS.union(Flags::FAST).union(Flags::NO_MULTI), watch)
-    },
-    SessionRow {
-        spec: row("unwatch", 1, FLAGS.union(Flags::FAST), unwatch).spec.docs(
+    SessionRow::new("multi", 1, FAST, Group::Transactions, multi).docs(
+        "1.2.0",
+        "Begins a transaction: commands are queued until EXEC.",
+        "O(1)",
+        "",
+    ),
+    SessionRow::new("exec", 1, FLAGS.union(Flags::SKIP_SLOWLOG), Group::Transactions, exec).docs(
+        "1.2.0",
+        "Runs all commands of a transaction as one.",
+        "Depends on the commands in the transaction.",
+        "",
+    ),
+    SessionRow::new("discard", 1, FAST, Group::Transactions, discard).docs(
+        "2.0.0",
+        "Drops a transaction and its watches.",
+        "O(N) with N the number of queued commands",
+        "",
+    ),
+    SessionRow::new("watch", -2, FAST.union(Flags::NO_MULTI), Group::Transactions, watch)
+        .keys(&[KeySpec::range(1, -1, 1, KeyFlags::RO)])
+        .docs(
             "2.2.0",
-            "Forgets all watched keys.",
-            "O(1)",
-            "",
+            "Makes the next EXEC depend on keys staying as they are.",
+            "O(1) for each key",
+            "key [key ...]",
         ),
-        ..row("unwatch", 1, FLAGS.union(Flags::FAST), unwatch)
-    },
+    SessionRow::new("unwatch", 1, FAST, Group::Transactions, unwatch).docs(
+        "2.2.0",
+        "Forgets all watched keys.",
+        "O(1)",
+        "",
+    ),
 ];
 
 fn multi(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {

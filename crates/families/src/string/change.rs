@@ -37,20 +37,14 @@ pub const COMMANDS: &[CommandSpec] = &[
         "O(1), amortised, for short additions.",
         "key value",
     ),
-    CommandSpec::new(
-        "setrange",
-        4,
-        Flags::WRITE.union(Flags::DENYOOM),
-        Group::String,
-        setrange,
-    )
-    .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))])
-    .docs(
-        "2.2.0",
-        "Overwrites a part of a string from an offset on, padding it with zero bytes.",
-        "O(M) where M is the length of the value.",
-        "key offset value",
-    ),
+    CommandSpec::new("setrange", 4, Flags::WRITE.union(Flags::DENYOOM), Group::String, setrange)
+        .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))])
+        .docs(
+            "2.2.0",
+            "Overwrites a part of a string from an offset on, padding it with zero bytes.",
+            "O(M) where M is the length of the value.",
+            "key offset value",
+        ),
 ];
 
 fn append(ctx: &mut Ctx<'_>) -> Result {
@@ -108,13 +102,7 @@ fn within_limit(ctx: &Ctx<'_>, at: usize, len: usize) -> Result<usize> {
 }
 
 /// Writes `part` at `offset` of the string at `slot`, which grows as far as it must.
-fn overwrite(
-    ctx: &mut Ctx<'_>,
-    key: Key<'_>,
-    slot: Slot,
-    offset: usize,
-    part: &[u8],
-) -> Result {
+fn overwrite(ctx: &mut Ctx<'_>, key: Key<'_>, slot: Slot, offset: usize, part: &[u8]) -> Result {
     let end = offset + part.len();
     ctx.data.touch(key, slot);
     let db = ctx.data.db_mut(key);
@@ -233,10 +221,7 @@ mod tests {
         assert_eq!(bench.run("SETRANGE k 9223372036854775807 x"), too_long);
         assert_eq!(bench.run("SETRANGE k 9223372036854775807 ''"), ":1|");
         assert_eq!(bench.run("SETRANGE k -1 x"), "-ERR offset is out of range|");
-        assert_eq!(
-            bench.run("SETRANGE k x x"),
-            "-ERR value is not an integer or out of range|"
-        );
+        assert_eq!(bench.run("SETRANGE k x x"), "-ERR value is not an integer or out of range|");
         bench.run("ZADD z 1 a");
         assert_eq!(bench.run("SETRANGE z -1 x"), "-ERR offset is out of range|");
         assert!(bench.run("SETRANGE z 0 ''").starts_with("-WRONGTYPE"));

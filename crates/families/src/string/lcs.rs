@@ -27,9 +27,8 @@ pub const COMMANDS: &[CommandSpec] =
 
 const NOT_STRINGS: ReplyError =
     ReplyError::fixed("ERR The specified keys must contain string values");
-const LEN_AND_IDX: ReplyError = ReplyError::fixed(
-    "ERR If you want both the length and indexes, please just use IDX.",
-);
+const LEN_AND_IDX: ReplyError =
+    ReplyError::fixed("ERR If you want both the length and indexes, please just use IDX.");
 const TOO_LARGE: ReplyError = ReplyError::fixed(
     "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
 );
@@ -166,17 +165,9 @@ impl Table {
             if a[i - 1] == b[j - 1] {
                 match runs.last_mut() {
                     Some(run) if run.a == i && run.b == j => {
-                        *run = Run {
-                            a: i - 1,
-                            b: j - 1,
-                            len: run.len + 1,
-                        };
+                        *run = Run { a: i - 1, b: j - 1, len: run.len + 1 };
                     }
-                    _ => runs.push(Run {
-                        a: i - 1,
-                        b: j - 1,
-                        len: 1,
-                    }),
+                    _ => runs.push(Run { a: i - 1, b: j - 1, len: 1 }),
                 }
                 (i, j) = (i - 1, j - 1);
             } else if self.at(i - 1, j) > self.at(i, j - 1) {
@@ -209,10 +200,7 @@ mod tests {
             "*4|$7|matches|*1|*3|*2|:4|:7|*2|:5|:8|:4|$3|len|:6|"
         );
         bench.protocol = Protocol::Resp3;
-        assert_eq!(
-            bench.run("LCS k1 k2 IDX MINMATCHLEN 5"),
-            "%2|$7|matches|*0|$3|len|:6|"
-        );
+        assert_eq!(bench.run("LCS k1 k2 IDX MINMATCHLEN 5"), "%2|$7|matches|*0|$3|len|:6|");
         assert_eq!(bench.run("LCS k1 none"), "$0||");
         assert_eq!(bench.run("LCS k1 none IDX"), "%2|$7|matches|*0|$3|len|:0|");
     }
@@ -227,10 +215,7 @@ mod tests {
             ("LCS k1 k2 FOO", "syntax error"),
             ("LCS k1 k2 MINMATCHLEN", "syntax error"),
             ("LCS k1 k2 MINMATCHLEN x", "value is not an integer or out of range"),
-            (
-                "LCS k1 k2 IDX LEN",
-                "If you want both the length and indexes, please just use IDX.",
-            ),
+            ("LCS k1 k2 IDX LEN", "If you want both the length and indexes, please just use IDX."),
         ] {
             assert_eq!(bench.run(line), format!("-ERR {error}|"));
         }

@@ -17,21 +17,15 @@ const UPDATES: KeyFlags = KeyFlags::OW.union(KeyFlags::UPDATE);
 
 /// The rows of this file.
 pub const COMMANDS: &[CommandSpec] = &[
-    CommandSpec::new(
-        "mget",
-        -2,
-        Flags::READONLY.union(Flags::FAST),
-        Group::String,
-        mget,
-    )
-    .keys(&[KeySpec::range(1, -1, 1, KeyFlags::RO.union(KeyFlags::ACCESS))])
-    .tips(&["request_policy:multi_shard"])
-    .docs(
-        "1.0.0",
-        "Gives the string values of several keys, null for those that hold none.",
-        "O(N) where N is the number of keys.",
-        "key [key ...]",
-    ),
+    CommandSpec::new("mget", -2, Flags::READONLY.union(Flags::FAST), Group::String, mget)
+        .keys(&[KeySpec::range(1, -1, 1, KeyFlags::RO.union(KeyFlags::ACCESS))])
+        .tips(&["request_policy:multi_shard"])
+        .docs(
+            "1.0.0",
+            "Gives the string values of several keys, null for those that hold none.",
+            "O(N) where N is the number of keys.",
+            "key [key ...]",
+        ),
     CommandSpec::new("mset", -3, WRITE, Group::String, mset)
         .keys(&[KeySpec::range(1, -1, 2, UPDATES)])
         .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
@@ -49,30 +43,20 @@ pub const COMMANDS: &[CommandSpec] = &[
             "O(N) where N is the number of keys.",
             "key value [key value ...]",
         ),
-    CommandSpec::new(
-        "msetex",
-        -4,
-        WRITE.union(Flags::MOVABLEKEYS),
-        Group::String,
-        msetex,
-    )
-    .keys(&[KeySpec {
-        begin: Begin::Index(1),
-        find: Find::Count {
-            count: 0,
-            first: 1,
-            step: 2,
-        },
-        flags: UPDATES,
-    }])
-    .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
-    .docs(
-        "9.1.0",
-        "Sets the string values of several keys with one expiry, if all or none of them exist.",
-        "O(N) where N is the number of keys.",
-        "numkeys key value [key value ...] [NX | XX] [EX seconds | PX milliseconds | \
+    CommandSpec::new("msetex", -4, WRITE.union(Flags::MOVABLEKEYS), Group::String, msetex)
+        .keys(&[KeySpec {
+            begin: Begin::Index(1),
+            find: Find::Count { count: 0, first: 1, step: 2 },
+            flags: UPDATES,
+        }])
+        .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
+        .docs(
+            "9.1.0",
+            "Sets the string values of several keys with one expiry, if all or none of them exist.",
+            "O(N) where N is the number of keys.",
+            "numkeys key value [key value ...] [NX | XX] [EX seconds | PX milliseconds | \
          EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
-    ),
+        ),
 ];
 
 // HOT PATH: one look-up and one copy for each key.
@@ -170,9 +154,8 @@ fn log_plain(ctx: &mut Ctx<'_>, pairs: &[[&[u8]; 2]], keep: bool) {
         }
         return;
     }
-    let words: Vec<&[u8]> = std::iter::once(&b"MSET"[..])
-        .chain(pairs.as_flattened().iter().copied())
-        .collect();
+    let words: Vec<&[u8]> =
+        std::iter::once(&b"MSET"[..]).chain(pairs.as_flattened().iter().copied()).collect();
     ctx.data.effect(words.into_iter());
 }
 

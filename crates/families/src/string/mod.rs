@@ -48,7 +48,6 @@ fn share(ctx: &mut Ctx<'_>, blob: Blob) {
     ctx.reply.raw(b"\r\n");
 }
 
-
 /// The bytes of a string; `room` is where an integer's text goes.
 #[inline]
 fn bytes<'a>(text: Text<'a>, room: &'a mut [u8; I64_TEXT_MAX]) -> &'a [u8] {

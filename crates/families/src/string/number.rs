@@ -13,35 +13,35 @@ use ochre_command::spec::{CommandSpec, Flags, Group, KeyFlags, KeySpec};
 use ochre_keyspace::db::{NewValue, Text};
 
 const WRITE_FAST: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST);
-const COUNTS: KeySpec = KeySpec::one(
-    1,
-    KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE),
-);
+const COUNTS: KeySpec =
+    KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE));
 
 /// The rows of this file.
 pub const COMMANDS: &[CommandSpec] = &[
-    CommandSpec::new("incr", 2, WRITE_FAST, Group::String, incr)
-        .keys(&[COUNTS])
-        .docs("1.0.0", "Adds one to an integer; an absent key counts as 0.", "O(1)", "key"),
-    CommandSpec::new("decr", 2, WRITE_FAST, Group::String, decr)
-        .keys(&[COUNTS])
-        .docs("1.0.0", "Takes one from an integer; an absent key counts as 0.", "O(1)", "key"),
-    CommandSpec::new("incrby", 3, WRITE_FAST, Group::String, incrby)
-        .keys(&[COUNTS])
-        .docs(
-            "1.0.0",
-            "Adds to an integer; an absent key counts as 0.",
-            "O(1)",
-            "key increment",
-        ),
-    CommandSpec::new("decrby", 3, WRITE_FAST, Group::String, decrby)
-        .keys(&[COUNTS])
-        .docs(
-            "1.0.0",
-            "Takes from an integer; an absent key counts as 0.",
-            "O(1)",
-            "key decrement",
-        ),
+    CommandSpec::new("incr", 2, WRITE_FAST, Group::String, incr).keys(&[COUNTS]).docs(
+        "1.0.0",
+        "Adds one to an integer; an absent key counts as 0.",
+        "O(1)",
+        "key",
+    ),
+    CommandSpec::new("decr", 2, WRITE_FAST, Group::String, decr).keys(&[COUNTS]).docs(
+        "1.0.0",
+        "Takes one from an integer; an absent key counts as 0.",
+        "O(1)",
+        "key",
+    ),
+    CommandSpec::new("incrby", 3, WRITE_FAST, Group::String, incrby).keys(&[COUNTS]).docs(
+        "1.0.0",
+        "Adds to an integer; an absent key counts as 0.",
+        "O(1)",
+        "key increment",
+    ),
+    CommandSpec::new("decrby", 3, WRITE_FAST, Group::String, decrby).keys(&[COUNTS]).docs(
+        "1.0.0",
+        "Takes from an integer; an absent key counts as 0.",
+        "O(1)",
+        "key decrement",
+    ),
     CommandSpec::new("incrbyfloat", 3, WRITE_FAST, Group::String, incrbyfloat)
         .keys(&[COUNTS])
         .docs(
@@ -79,13 +79,15 @@ fn add(ctx: &mut Ctx<'_>, increment: i64) -> Result {
     let (old, expiry) = match slot {
         None => (0, None),
         Some(slot) => {
-            let old = match ctx.data.text_at(key, slot)? {
+            let db = ctx.data.db_of(key);
+            let entry = db.entry(slot);
+            let old = match db.text(&entry).ok_or(outcome::WRONG_TYPE)? {
                 Text::Int(n) => n,
                 // What APPEND and SETRANGE left may read as an integer without being stored as one.
                 Text::Bytes(bytes) => parse_i64(bytes).ok_or(outcome::NOT_INTEGER)?,
                 Text::Blob(_) => return Err(outcome::NOT_INTEGER),
             };
-            (old, ctx.data.expiry_at(key, slot))
+            (old, entry.expiry)
         }
     };
     let new = old.checked_add(increment).ok_or(outcome::OVERFLOW)?;
@@ -152,10 +154,7 @@ mod tests {
         assert_eq!(bench.run("INCRBY n -9223372036854775808"), ":-1|");
         assert_eq!(bench.run("DECRBY n 9223372036854775807"), ":-9223372036854775808|");
         assert_eq!(bench.run("DECR n"), OVERFLOW);
-        assert_eq!(
-            bench.run("DECRBY n -9223372036854775808"),
-            "-ERR decrement would overflow|"
-        );
+        assert_eq!(bench.run("DECRBY n -9223372036854775808"), "-ERR decrement would overflow|");
     }
 
     #[test]
@@ -196,10 +195,7 @@ mod tests {
         assert_eq!(bench.run("INCRBYFLOAT n nan"), not_float);
         bench.run("SET k abc");
         assert_eq!(bench.run("INCRBYFLOAT k 1"), not_float);
-        assert_eq!(
-            bench.run("INCRBYFLOAT n inf"),
-            "-ERR increment would produce NaN or Infinity|"
-        );
+        assert_eq!(bench.run("INCRBYFLOAT n inf"), "-ERR increment would produce NaN or Infinity|");
         bench.run("ZADD z 1 a");
         assert!(bench.run("INCRBYFLOAT z x").starts_with("-WRONGTYPE"));
     }

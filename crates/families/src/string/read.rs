@@ -20,17 +20,18 @@ const READS: KeySpec = KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS));
 
 /// The rows of this file.
 pub const COMMANDS: &[CommandSpec] = &[
-    CommandSpec::new("get", 2, READ_FAST, Group::String, get)
-        .keys(&[READS])
-        .docs("1.0.0", "Gives the string value of a key.", "O(1)", "key"),
-    CommandSpec::new("getrange", 4, READ, Group::String, getrange)
-        .keys(&[READS])
-        .docs(
-            "2.4.0",
-            "Gives a part of the string under a key.",
-            "O(N) where N is the length of the returned part.",
-            "key start end",
-        ),
+    CommandSpec::new("get", 2, READ_FAST, Group::String, get).keys(&[READS]).docs(
+        "1.0.0",
+        "Gives the string value of a key.",
+        "O(1)",
+        "key",
+    ),
+    CommandSpec::new("getrange", 4, READ, Group::String, getrange).keys(&[READS]).docs(
+        "2.4.0",
+        "Gives a part of the string under a key.",
+        "O(N) where N is the length of the returned part.",
+        "key start end",
+    ),
     CommandSpec::new("substr", 4, READ, Group::String, getrange)
         .keys(&[READS])
         .deprecated("2.0.0", "`GETRANGE`")
@@ -44,10 +45,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .keys(&[KeySpec::one(1, KeyFlags::RO)])
         .docs("2.2.0", "Gives the length of a string in bytes.", "O(1)", "key"),
     CommandSpec::new("getex", -2, WRITE_FAST, Group::String, getex)
-        .keys(&[KeySpec::one(
-            1,
-            KeyFlags::RW.union(KeyFlags::UPDATE).union(KeyFlags::ACCESS),
-        )])
+        .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE).union(KeyFlags::ACCESS))])
         .docs(
             "6.2.0",
             "Gives the string value of a key and sets or removes its expiry.",
@@ -56,10 +54,7 @@ pub const COMMANDS: &[CommandSpec] = &[
              PXAT unix-time-milliseconds | PERSIST]",
         ),
     CommandSpec::new("getdel", 2, WRITE_FAST, Group::String, getdel)
-        .keys(&[KeySpec::one(
-            1,
-            KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE),
-        )])
+        .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))])
         .docs("6.2.0", "Gives the string value of a key and deletes the key.", "O(1)", "key"),
 ];
 
@@ -238,10 +233,7 @@ mod tests {
         }
         assert_eq!(bench.run("GETRANGE n 1 2"), "$2|23|");
         assert_eq!(bench.run("GETRANGE none 0 1"), "$0||");
-        assert_eq!(
-            bench.run("GETRANGE k x 1"),
-            "-ERR value is not an integer or out of range|"
-        );
+        assert_eq!(bench.run("GETRANGE k x 1"), "-ERR value is not an integer or out of range|");
         assert_eq!(part(0, 0, -1), 0..0);
         assert_eq!(part(3, i64::MIN, i64::MAX), 0..3);
     }

@@ -39,12 +39,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::new("setex", 4, WRITE, Group::String, setex)
         .keys(&[OVERWRITES])
         .deprecated("2.6.12", "`SET` with the `EX` argument")
-        .docs(
-            "2.0.0",
-            "Sets a string with an expiry in seconds.",
-            "O(1)",
-            "key seconds value",
-        ),
+        .docs("2.0.0", "Sets a string with an expiry in seconds.", "O(1)", "key seconds value"),
     CommandSpec::new("psetex", 4, WRITE, Group::String, psetex)
         .keys(&[OVERWRITES])
         .deprecated("2.6.12", "`SET` with the `PX` argument")
@@ -58,20 +53,9 @@ pub const COMMANDS: &[CommandSpec] = &[
         .keys(&[KeySpec::one(1, EXCHANGES)])
         .deprecated("6.2.0", "`SET` with the `!GET` argument")
         .docs("1.0.0", "Sets a string and gives the one before.", "O(1)", "key value"),
-    CommandSpec::new(
-        "delifeq",
-        3,
-        Flags::WRITE.union(Flags::FAST),
-        Group::String,
-        delifeq,
-    )
-    .keys(&[KeySpec::one(1, KeyFlags::RM.union(KeyFlags::DELETE))])
-    .docs(
-        "9.0.0",
-        "Deletes a key if it holds the given string.",
-        "O(1)",
-        "key value",
-    ),
+    CommandSpec::new("delifeq", 3, Flags::WRITE.union(Flags::FAST), Group::String, delifeq)
+        .keys(&[KeySpec::one(1, KeyFlags::RM.union(KeyFlags::DELETE))])
+        .docs("9.0.0", "Deletes a key if it holds the given string.", "O(1)", "key value"),
 ];
 
 // HOT PATH: one look-up, one copy over the old value.
@@ -264,10 +248,7 @@ mod tests {
         bench.run("ZADD z 1 a");
         assert!(bench.run("SET z w IFEQ 5").starts_with("-WRONGTYPE"));
         assert_eq!(bench.run("SET z w NX"), NULL);
-        assert_eq!(
-            bench.log_text(),
-            "SELECT 0; SET k v NX; SET k 5 xx; SET k w; ZADD z 1 a"
-        );
+        assert_eq!(bench.log_text(), "SELECT 0; SET k v NX; SET k 5 xx; SET k w; ZADD z 1 a");
     }
 
     #[test]

@@ -1,0 +1,122 @@
+//! CONFIG GET, SET, REWRITE, RESETSTAT.
+
+use std::sync::PoisonError;
+
+use ochre_command::outcome::{SYNTAX, wrong_arity};
+use ochre_command::spec::{Flags, Group};
+use ochre_command::{ReplyError, Result};
+use ochre_config::Settings;
+use ochre_config::get_set::SetContext;
+
+use crate::commands::help;
+use crate::live::Live;
+use crate::registry::{Row, SessionRow};
+use crate::turn::Turn;
+
+const FLAGS: Flags =
+    Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
+
+/// The rows of this file.
+pub const COMMANDS: &[SessionRow] = &[SessionRow::container(
+    "config",
+    Group::Server,
+    "2.0.0",
+    "Commands on the configuration.",
+    &[
+        SessionRow::new("get", -3, FLAGS, Group::Server, get).docs(
+            "2.0.0",
+            "Gives the values of directives by pattern.",
+            "O(N) with N the number of directives",
+            "parameter [parameter ...]",
+        ),
+        help::row("5.0.0", Group::Server),
+        SessionRow::new("resetstat", 2, FLAGS, Group::Server, resetstat).docs(
+            "2.0.0",
+            "Sets the statistics back to zero.",
+            "O(1)",
+            "",
+        ),
+        SessionRow::new("rewrite", 2, FLAGS, Group::Server, rewrite).docs(
+            "2.8.0",
+            "Writes the values in force to the configuration file.",
+            "O(1)",
+            "",
+        ),
+        SessionRow::new("set", -4, FLAGS, Group::Server, set)
+            .docs(
+                "2.0.0",
+                "Changes directives, all of them or none.",
+                "O(N) with N the number of directives given",
+                "parameter value [parameter value ...]",
+            )
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    ],
+)];
+
+fn get(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
+    let pairs = {
+        let config = turn.engine.config.lock().unwrap_or_else(PoisonError::into_inner);
+        config.get(&args[2..])
+    };
+    let mut reply = turn.reply();
+    reply.map(pairs.len());
+    for (name, value) in pairs {
+        reply.bulk(name);
+        reply.bulk(value);
+    }
+    Ok(())
+}
+
+fn set(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
+    if !args.len().is_multiple_of(2) {
+        return Err(wrong_arity(&row.full_name));
+    }
+    let info = &turn.session.info;
+    let local = info.is_unix || info.addr.starts_with("127.") || info.addr.starts_with("[::1]");
+    let context = SetContext { local_client: local, loading: false };
+    let mut config = turn.engine.config.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = |error: &ochre_config::get_set::SetError| {
+        let mut text = Vec::new();
+        error.append_text(&mut text);
+        ReplyError::new(String::from_utf8_lossy(&text).into_owned())
+    };
+    let change = config.set(&args[2..], context).map_err(|error| text(&error))?;
+    let settings = Settings::of(&config);
+    if let Err((id, message)) = turn.engine.host.apply(&settings, &change.changed) {
+        config.roll_back(change);
+        let before = Settings::of(&config);
+        // What was applied before the failure is brought back; that it worked once makes it likely.
+        drop(turn.engine.host.apply(&before, &[]));
+        return Err(text(&ochre_config::get_set::SetError::not_applied(id, message)));
+    }
+    drop(config);
+    turn.engine.set_live(Live::of(settings));
+    (turn.lp.live, turn.lp.live_version) = turn.engine.live();
+    turn.reply().ok();
+    Ok(())
+}
+
+fn resetstat(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
+    turn.engine.reset_stats();
+    ochre_base::memory::reset_peak();
+    ochre_keyspace::lazyfree::reset_freed();
+    turn.reply().ok();
+    Ok(())
+}
+
+fn rewrite(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
+    if args.len() != 2 {
+        return Err(SYNTAX);
+    }
+    let config = turn.engine.config.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(path) = config.file() else {
+        return Err(ReplyError::fixed("ERR The server is running without a config file"));
+    };
+    let written = turn.engine.host.rewrite_file(path, &|old| config.rewritten(old));
+    drop(config);
+    match written {
+        Ok(()) => turn.reply().ok(),
+        Err(error) => return Err(ReplyError::new(format!("ERR Rewriting config file: {error}"))),
+    }
+    Ok(())
+}

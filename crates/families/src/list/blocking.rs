@@ -1,0 +1,272 @@
+//! List commands that wait for an element: BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH.
+//!
+//! A handler first tries to answer. When no key holds anything it says how it wants to wait, by the
+//! command that is to run once a key is ready; it runs in its place in the queue, finds the element
+//! and answers by the same handler. Where waiting is not allowed it answers as if time had run out.
+//! What is logged is the command without the wait: LPOP, RPOP, LMOVE, RPOPLPUSH.
+
+use ochre_command::Ctx;
+use ochre_command::args;
+use ochre_command::ctx::{Block, OnTimeout};
+use ochre_command::outcome::Result;
+use ochre_command::spec::{CommandSpec, Flags, Group, KeySpec};
+use ochre_types::list::End;
+use ochre_types::value::Type;
+
+use super::ends::{MultiPop, pop_one};
+use super::moves::move_element;
+use super::{GROW, INSERTS, TAKES, end, end_word, pop_names};
+
+const WAITS: Flags = Flags::WRITE.union(Flags::BLOCKING);
+
+/// The rows of this file.
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec::new("blpop", -3, WAITS, Group::List, blpop)
+        .keys(&[KeySpec::range(1, -2, 1, TAKES)])
+        .docs(
+            "2.0.0",
+            "Removes the first element of the first list that has one, waiting for it if need be.",
+            "O(N) for N keys",
+            "key [key ...] timeout",
+        ),
+    CommandSpec::new("brpop", -3, WAITS, Group::List, brpop)
+        .keys(&[KeySpec::range(1, -2, 1, TAKES)])
+        .docs(
+            "2.0.0",
+            "Removes the last element of the first list that has one, waiting for it if need be.",
+            "O(N) for N keys",
+            "key [key ...] timeout",
+        ),
+    CommandSpec::new("blmpop", -5, WAITS.union(Flags::MOVABLEKEYS), Group::List, blmpop)
+        .keys(&[KeySpec::counted(2, TAKES)])
+        .docs(
+            "7.0.0",
+            "Removes elements from the first of several lists that has any, waiting if need be.",
+            "O(N+M) for N keys and M returned elements",
+            "timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
+        ),
+    CommandSpec::new("blmove", 6, GROW.union(Flags::BLOCKING), Group::List, blmove)
+        .keys(&[KeySpec::one(1, TAKES), KeySpec::one(2, INSERTS)])
+        .docs(
+            "6.2.0",
+            "Moves an element from one list to another and returns it, waiting for it if need be.",
+            "O(1)",
+            "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
+        ),
+    CommandSpec::new("brpoplpush", 4, GROW.union(Flags::BLOCKING), Group::List, brpoplpush)
+        .keys(&[KeySpec::one(1, TAKES), KeySpec::one(2, INSERTS)])
+        .docs(
+            "2.2.0",
+            "Moves the last element of one list to the head of another, waiting for it if need be.",
+            "O(1)",
+            "source destination timeout",
+        )
+        .deprecated("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments"),
+];
+
+/// What a command waits with: the parts of [`Block`] that differ.
+struct Wait<'a> {
+    keys: &'a [&'a [u8]],
+    also: &'a [&'a [u8]],
+    /// The command to run, with an empty word for the key that became ready.
+    serve: &'a [&'a [u8]],
+    key_at: usize,
+    deadline: Option<i64>,
+    on_timeout: OnTimeout,
+}
+
+/// Waits, or answers as at the end of the wait where none is allowed.
+fn wait(ctx: &mut Ctx<'_>, wait: &Wait<'_>) {
+    if !ctx.may_block {
+        match wait.on_timeout {
+            OnTimeout::NullArray => ctx.reply.null_array(),
+            OnTimeout::Null => ctx.reply.null(),
+        }
+        return;
+    }
+    let owned = |words: &[&[u8]]| words.iter().map(|word| word.to_vec()).collect();
+    ctx.block = Some(Block {
+        keys: owned(wait.keys),
+        also: owned(wait.also),
+        serve: owned(wait.serve),
+        key_at: wait.key_at,
+        wants: Type::List,
+        deadline: wait.deadline,
+        on_timeout: wait.on_timeout,
+    });
+}
+
+fn blpop(ctx: &mut Ctx<'_>) -> Result {
+    pop(ctx, End::Front, b"BLPOP")
+}
+
+fn brpop(ctx: &mut Ctx<'_>) -> Result {
+    pop(ctx, End::Back, b"BRPOP")
+}
+
+fn pop(ctx: &mut Ctx<'_>, end: End, name: &[u8]) -> Result {
+    // The arity says that there is a key and a time-out.
+    let last = ctx.args.len() - 1;
+    let deadline = args::deadline(ctx.arg(last), ctx.now().unix_ms)?;
+    let keys = &ctx.args[1..last];
+    for &key in keys {
+        let start = ctx.reply.len();
+        ctx.reply.array(2);
+        ctx.reply.bulk(key);
+        let place = ctx.data.key(key);
+        if pop_one(&mut ctx.data, &mut ctx.reply, place, end)? {
+            ctx.data.effect([pop_names(end).0, key].iter());
+            return Ok(());
+        }
+        ctx.reply.truncate(start);
+    }
+    wait(
+        ctx,
+        &Wait {
+            keys,
+            also: &[],
+            serve: &[name, b"", b"0"],
+            key_at: 1,
+            deadline,
+            on_timeout: OnTimeout::NullArray,
+        },
+    );
+    Ok(())
+}
+
+fn blmpop(ctx: &mut Ctx<'_>) -> Result {
+    let pop = MultiPop::parse(ctx.args, 2)?;
+    let deadline = args::deadline(ctx.arg(1), ctx.now().unix_ms)?;
+    if pop.run(ctx)? {
+        return Ok(());
+    }
+    let count = pop.count.to_string();
+    wait(
+        ctx,
+        &Wait {
+            keys: pop.keys,
+            also: &[],
+            serve: &[b"BLMPOP", b"0", b"1", b"", end_word(pop.end), b"COUNT", count.as_bytes()],
+            key_at: 3,
+            deadline,
+            on_timeout: OnTimeout::NullArray,
+        },
+    );
+    Ok(())
+}
+
+fn blmove(ctx: &mut Ctx<'_>) -> Result {
+    let (from, to) = (end(ctx.arg(3))?, end(ctx.arg(4))?);
+    let deadline = args::deadline(ctx.arg(5), ctx.now().unix_ms)?;
+    let (source, target) = (ctx.arg(1), ctx.arg(2));
+    let (from_word, to_word) = (end_word(from), end_word(to));
+    if move_element(ctx, from, to)? {
+        ctx.data.effect([b"LMOVE", source, target, from_word, to_word].iter());
+        return Ok(());
+    }
+    wait(
+        ctx,
+        &Wait {
+            keys: &[source],
+            also: &[target],
+            serve: &[b"BLMOVE", b"", target, from_word, to_word, b"0"],
+            key_at: 1,
+            deadline,
+            on_timeout: OnTimeout::Null,
+        },
+    );
+    Ok(())
+}
+
+fn brpoplpush(ctx: &mut Ctx<'_>) -> Result {
+    let deadline = args::deadline(ctx.arg(3), ctx.now().unix_ms)?;
+    let (source, target) = (ctx.arg(1), ctx.arg(2));
+    if move_element(ctx, End::Back, End::Front)? {
+        ctx.data.effect([b"RPOPLPUSH", source, target].iter());
+        return Ok(());
+    }
+    wait(
+        ctx,
+        &Wait {
+            keys: &[source],
+            also: &[target],
+            serve: &[b"BRPOPLPUSH", b"", target, b"0"],
+            key_at: 1,
+            deadline,
+            on_timeout: OnTimeout::Null,
+        },
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Bench;
+
+    const WRONG: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value|";
+
+    #[test]
+    fn answers_at_once_when_something_is_there() {
+        let mut bench = Bench::new();
+        bench.run("RPUSH l a b c d e f");
+        assert_eq!(bench.run("BLPOP no l 0"), "*2|$1|l|$1|a|");
+        assert_eq!(bench.run("BRPOP no l 0.5"), "*2|$1|l|$1|f|");
+        assert_eq!(bench.run("BLMOVE l m LEFT RIGHT 0"), "$1|b|");
+        assert_eq!(bench.run("BRPOPLPUSH l m 0"), "$1|e|");
+        assert_eq!(bench.run("BLMPOP 0 2 no l LEFT COUNT 9"), "*2|$1|l|*2|$1|c|$1|d|");
+        assert!(!bench.blocked);
+        assert_eq!(bench.run("LRANGE m 0 -1"), "*2|$1|e|$1|b|");
+        assert_eq!(
+            bench.log_text(),
+            "SELECT 0; RPUSH l a b c d e f; LPOP l; RPOP l; LMOVE l m LEFT RIGHT; RPOPLPUSH l m; \
+             LPOP l 2"
+        );
+    }
+
+    #[test]
+    fn waits_when_nothing_is_there() {
+        let mut bench = Bench::new();
+        bench.run("SADD s a");
+        for line in [
+            "BLPOP a b 0",
+            "BRPOP a b 1",
+            "BLMPOP 0 2 a b RIGHT",
+            "BLMOVE a s LEFT LEFT 0",
+            "BRPOPLPUSH a s 0.01",
+        ] {
+            assert_eq!(bench.run(line), "", "{line}");
+            assert!(bench.blocked, "{line}");
+        }
+        assert_eq!(bench.log_text(), "SELECT 0; SADD s a");
+    }
+
+    #[test]
+    fn refuses_types_and_time_outs() {
+        let mut bench = Bench::new();
+        bench.run("SADD s a");
+        bench.run("RPUSH l a");
+        for line in [
+            "BLPOP no s l 0",
+            "BLMPOP 0 2 no s LEFT",
+            "BLMOVE s l LEFT LEFT 0",
+            "BLMOVE l s LEFT LEFT 0",
+            "BRPOPLPUSH l s 0",
+        ] {
+            assert_eq!(bench.run(line), WRONG, "{line}");
+            assert!(!bench.blocked, "{line}");
+        }
+        for (line, error) in [
+            ("BLPOP s x", "timeout is not a float or out of range"),
+            ("BLPOP s -1", "timeout is negative"),
+            ("BLPOP s 1e300", "timeout is out of range"),
+            ("BLMOVE l m LEFT UP x", "syntax error"),
+            ("BLMOVE l m LEFT LEFT x", "timeout is not a float or out of range"),
+            ("BRPOPLPUSH l m x", "timeout is not a float or out of range"),
+            ("BLMPOP x 0 l LEFT", "numkeys should be greater than 0"),
+            ("BLMPOP x 1 l UP", "syntax error"),
+            ("BLMPOP x 1 s LEFT", "timeout is not a float or out of range"),
+        ] {
+            assert_eq!(bench.run(line), format!("-ERR {error}|"), "{line}");
+        }
+    }
+}
