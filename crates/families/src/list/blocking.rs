@@ -2,7 +2,7 @@
 //!
 //! A handler first tries to answer. When no key holds anything it says how it wants to wait, by the
 //! command that is to run once a key is ready; it runs in its place in the queue, finds the element
-//! and answers by the same handler. Where waiting is not allowed it answers as if time had run out.
+//! and answers by the same handler. Where waiting is not allowed it answers that there is nothing.
 //! What is logged is the command without the wait: LPOP, RPOP, LMOVE, RPOPLPUSH.
 
 use ochre_command::Ctx;
@@ -72,13 +72,15 @@ struct Wait<'a> {
     serve: &'a [&'a [u8]],
     key_at: usize,
     deadline: Option<i64>,
-    on_timeout: OnTimeout,
+    /// The answer where no wait is allowed. At the end of a wait it is always the null array: the
+    /// peers differ there from the documentation of BLMOVE.
+    refused: OnTimeout,
 }
 
-/// Waits, or answers as at the end of the wait where none is allowed.
+/// Waits, or answers that there is nothing where no wait is allowed.
 fn wait(ctx: &mut Ctx<'_>, wait: &Wait<'_>) {
     if !ctx.may_block {
-        match wait.on_timeout {
+        match wait.refused {
             OnTimeout::NullArray => ctx.reply.null_array(),
             OnTimeout::Null => ctx.reply.null(),
         }
@@ -92,7 +94,7 @@ fn wait(ctx: &mut Ctx<'_>, wait: &Wait<'_>) {
         key_at: wait.key_at,
         wants: Type::List,
         deadline: wait.deadline,
-        on_timeout: wait.on_timeout,
+        on_timeout: OnTimeout::NullArray,
     });
 }
 
@@ -128,7 +130,7 @@ fn pop(ctx: &mut Ctx<'_>, end: End, name: &[u8]) -> Result {
             serve: &[name, b"", b"0"],
             key_at: 1,
             deadline,
-            on_timeout: OnTimeout::NullArray,
+            refused: OnTimeout::NullArray,
         },
     );
     Ok(())
@@ -149,7 +151,7 @@ fn blmpop(ctx: &mut Ctx<'_>) -> Result {
             serve: &[b"BLMPOP", b"0", b"1", b"", end_word(pop.end), b"COUNT", count.as_bytes()],
             key_at: 3,
             deadline,
-            on_timeout: OnTimeout::NullArray,
+            refused: OnTimeout::NullArray,
         },
     );
     Ok(())
@@ -172,7 +174,7 @@ fn blmove(ctx: &mut Ctx<'_>) -> Result {
             serve: &[b"BLMOVE", b"", target, from_word, to_word, b"0"],
             key_at: 1,
             deadline,
-            on_timeout: OnTimeout::Null,
+            refused: OnTimeout::Null,
         },
     );
     Ok(())
@@ -193,7 +195,7 @@ fn brpoplpush(ctx: &mut Ctx<'_>) -> Result {
             serve: &[b"BRPOPLPUSH", b"", target, b"0"],
             key_at: 1,
             deadline,
-            on_timeout: OnTimeout::Null,
+            refused: OnTimeout::Null,
         },
     );
     Ok(())
@@ -201,6 +203,10 @@ fn brpoplpush(ctx: &mut Ctx<'_>) -> Result {
 
 #[cfg(test)]
 mod tests {
+    use ochre_command::ctx::OnTimeout;
+    use ochre_resp::Protocol;
+    use ochre_types::value::Type;
+
     use crate::testing::Bench;
 
     const WRONG: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value|";
@@ -238,6 +244,61 @@ mod tests {
             assert!(bench.blocked, "{line}");
         }
         assert_eq!(bench.log_text(), "SELECT 0; SADD s a");
+    }
+
+    #[test]
+    fn says_how_it_wants_to_wait() {
+        let mut bench = Bench::new();
+        for (line, keys, also, serve, key_at) in [
+            ("BLPOP a b 0", "a b", "", "BLPOP * 0", 1),
+            ("BRPOP a 1.5", "a", "", "BRPOP * 0", 1),
+            ("blmpop 0 2 a b right COUNT 3", "a b", "", "BLMPOP 0 1 * RIGHT COUNT 3", 3),
+            ("BLMOVE a b left right 0", "a", "b", "BLMOVE * b LEFT RIGHT 0", 1),
+            ("BRPOPLPUSH a a 0", "a", "a", "BRPOPLPUSH * a 0", 1),
+        ] {
+            bench.run(line);
+            let block = bench.block.take().expect("the command waits");
+            let text = |words: &[Vec<u8>]| String::from_utf8_lossy(&words.join(&b' ')).into_owned();
+            assert_eq!(text(&block.keys), keys, "{line}");
+            assert_eq!(text(&block.also), also, "{line}");
+            assert_eq!(block.key_at, key_at, "{line}");
+            assert_eq!(block.wants, Type::List);
+            assert_eq!(block.on_timeout, OnTimeout::NullArray);
+            let deadline = line.ends_with("1.5").then_some(bench.now_ms + 1500);
+            assert_eq!(block.deadline, deadline, "{line}");
+            let mut template = block.serve.clone();
+            template[key_at] = b"*".to_vec();
+            assert_eq!(text(&template), serve, "{line}");
+
+            // The template, with the key in its place, serves the client.
+            bench.run("RPUSH ready 1 2");
+            template[key_at] = b"ready".to_vec();
+            let words: Vec<&[u8]> = template.iter().map(Vec::as_slice).collect();
+            assert!(!bench.run_args(&words).starts_with('-'), "{line}");
+            assert!(!bench.blocked, "{line}");
+            bench.run("LTRIM ready 9 9");
+            bench.run("LTRIM b 9 9");
+            bench.run("LTRIM a 9 9");
+        }
+    }
+
+    #[test]
+    fn answers_nothing_where_it_may_not_wait() {
+        let mut bench = Bench::new();
+        bench.may_block = false;
+        for (line, reply) in [
+            ("BLPOP a b 0", "*-1|"),
+            ("BRPOP a 0", "*-1|"),
+            ("BLMPOP 0 1 a LEFT", "*-1|"),
+            ("BLMOVE a b LEFT LEFT 0", "$-1|"),
+            ("BRPOPLPUSH a b 0", "$-1|"),
+        ] {
+            bench.protocol = Protocol::Resp2;
+            assert_eq!(bench.run(line), reply, "{line}");
+            bench.protocol = Protocol::Resp3;
+            assert_eq!(bench.run(line), "_|", "{line}");
+            assert!(!bench.blocked, "{line}");
+        }
     }
 
     #[test]
