@@ -6,6 +6,7 @@
 //! A handler calls [`Data::changed`] once for each key it changed; its arguments are logged as they
 //! are unless it gives other effects ([`Data::effect`]).
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use ochre_base::clock::{Millis, Now};
@@ -108,8 +109,10 @@ pub struct Data<'a> {
     pub env: &'a Env<'a>,
     /// What the loop's commands share.
     pub work: &'a mut Work,
-    /// A name that was hashed for the lock: the command's first key.
-    pub first: Option<Key<'a>>,
+    /// The command's keys as they were hashed for its locks, in the order of the arguments.
+    pub keys: &'a [Key<'a>],
+    /// The next of `keys` that the handler will ask for, as far as it keeps to their order.
+    pub next: Cell<usize>,
 }
 
 /// The classes of keyspace notifications, by their letters in notify-keyspace-events.
@@ -149,12 +152,17 @@ pub enum IfAbsent {
 impl<'a> Data<'a> {
     /// The same data for another command: of a transaction, or in a waiting client's name.
     pub fn lend(&mut self, db: DbIndex) -> Data<'_> {
-        Data {
-            locked: self.locked,
-            db,
-            env: self.env,
-            work: self.work,
-            first: None,
+        Data { locked: self.locked, db, env: self.env, work: self.work, keys: &[], next: Cell::new(0) }
+    }
+
+    /// Fetches what the look-ups of all the command's keys will touch, in two passes: their buckets,
+    /// then the entries that the buckets point at.
+    pub fn prefetch(&self) {
+        for key in self.keys {
+            self.db_of(*key).prefetch_bucket(key.hash);
+        }
+        for key in self.keys {
+            self.db_of(*key).prefetch_entries(key.hash);
         }
     }
 
@@ -167,13 +175,25 @@ impl<'a> Data<'a> {
         self.env.shards.visit(id, visit)
     }
 
-    /// `name` as a key; hashes it unless it is the command's first one, which is hashed already.
+    /// `name` as a key. A handler that asks for its keys in the order of the arguments gets them with
+    /// the hash that was computed for the locks.
     #[inline]
     pub fn key(&self, name: &'a [u8]) -> Key<'a> {
-        match self.first {
-            Some(first) if std::ptr::eq(first.name, name) => first,
-            _ => Key::new(name),
+        match self.keys.get(self.next.get()) {
+            Some(key) if std::ptr::eq(key.name, name) => {
+                self.next.set(self.next.get() + 1);
+                *key
+            }
+            _ => self.key_again(name),
         }
+    }
+
+    /// A key that was asked for before, or that the command does not declare.
+    fn key_again(&self, name: &'a [u8]) -> Key<'a> {
+        // Looking through many would cost more than hashing again.
+        let few = if self.keys.len() <= 8 { self.keys } else { &[] };
+        let known = few.iter().find(|key| std::ptr::eq(key.name, name));
+        known.copied().unwrap_or_else(|| Key::new(name))
     }
 
     /// The database of `key` in its shard, for reading.

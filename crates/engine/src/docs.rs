@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! sequence = item*                      alternatives = sequence ("|" sequence)*
-//! item     = WORD | name | "[" alternatives "]" | name " ..." within brackets
+//! item     = WORD | name | "[" alternatives "]" | "<" alternatives ">" | name " ..." within brackets
 //! ```
 //!
 //! An upper-case word is a token; a lower-case name is a value. A token followed by names is one
@@ -50,17 +50,15 @@ fn tokens(syntax: &str) -> Vec<&str> {
     let mut words = Vec::new();
     for word in syntax.split_whitespace() {
         let mut rest = word;
-        while let Some(inner) = rest.strip_prefix('[') {
+        while let Some(inner) = rest.strip_prefix(['[', '<']) {
             words.push(&rest[..1]);
             rest = inner;
         }
-        let trimmed = rest.trim_end_matches(']');
+        let trimmed = rest.trim_end_matches([']', '>']);
         if !trimmed.is_empty() {
             words.push(trimmed);
         }
-        for _ in 0..rest.len() - trimmed.len() {
-            words.push("]");
-        }
+        words.extend(rest[trimmed.len()..].split("").filter(|end| !end.is_empty()));
     }
     words
 }
@@ -84,7 +82,13 @@ fn sequence(words: &[&str], at: &mut usize) -> Vec<Argument> {
     let mut items: Vec<Argument> = Vec::new();
     while let Some(&word) = words.get(*at) {
         match word {
-            "]" | "|" => break,
+            "]" | ">" | "|" => break,
+            "<" => {
+                *at += 1;
+                let branches = alternatives(words, at);
+                *at += 1;
+                items.push(one_of(branches));
+            }
             "[" => {
                 *at += 1;
                 let start = *at;
@@ -166,7 +170,14 @@ fn block(items: Vec<Argument>) -> Argument {
 fn with_token(word: &str, words: &[&str], at: &mut usize) -> Argument {
     let mut values = Vec::new();
     while let Some(&next) = words.get(*at) {
-        if matches!(next, "[" | "]" | "|" | "...") || is_token(next) {
+        if next == "<" && values.is_empty() {
+            // A token before a required choice (AGGREGATE <SUM | MIN | MAX>) stands before all of it.
+            *at += 1;
+            let choice = one_of(alternatives(words, at));
+            *at += 1;
+            return Argument { token: Some(word.to_owned()), ..choice };
+        }
+        if matches!(next, "[" | "]" | "<" | ">" | "|" | "...") || is_token(next) {
             break;
         }
         *at += 1;
@@ -336,6 +347,8 @@ mod tests {
             "key<key> (EX:seconds<integer>|PX:milliseconds<integer>|KEEPTTL:)?",
         );
         check("[LIMIT offset count]", "LIMIT:{offset<integer>,count<integer>}?");
+        check("<MIN | MAX> [COUNT count]", "(MIN:|MAX:) COUNT:count<integer>?");
+        check("[AGGREGATE <SUM | MIN>]", "AGGREGATE:(SUM:|MIN:)?");
         check("", "");
     }
 

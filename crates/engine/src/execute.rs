@@ -1,5 +1,7 @@
 //! Running one command: gate, locks, handler, waiting clients, log, counts.
 
+use std::cell::Cell;
+
 use ochre_command::ctx::Block;
 use ochre_command::data::Data;
 use ochre_command::spec::Flags;
@@ -23,14 +25,14 @@ pub enum Step {
     Wait,
 }
 
-/// Runs one command. `first` is its first key when that was hashed already.
+/// Runs one command. `keys` are its keys, hashed, when it is a data command.
 // HOT PATH: a small GET or SET allocates nothing from here to the log.
 #[inline]
 pub(crate) fn execute<'a>(
     turn: &mut Turn<'_>,
     args: &'a [&'a [u8]],
     row: Option<&'static Row>,
-    first: Option<Key<'a>>,
+    keys: &'a [Key<'a>],
 ) -> Step {
     let start = turn.out.buffer().len();
     let Some(row) = row else {
@@ -46,16 +48,16 @@ pub(crate) fn execute<'a>(
             if monitor::is_on(turn.engine) {
                 monitor::feed(turn, row, args);
             }
-            run(turn, row, args, first);
+            run(turn, row, args, keys);
         }
     }
     finish_reply(turn, start);
     Step::Done
 }
 
-fn run<'a>(turn: &mut Turn<'_>, row: &'static Row, args: &'a [&'a [u8]], first: Option<Key<'a>>) {
+fn run<'a>(turn: &mut Turn<'_>, row: &'static Row, args: &'a [&'a [u8]], keys: &'a [Key<'a>]) {
     match row.run {
-        Run::Data => run_data(turn, row, args, first),
+        Run::Data => run_data(turn, row, args, keys),
         Run::Session(run) => {
             turn.flush_counts();
             let start = turn.out.buffer().len();
@@ -72,14 +74,16 @@ fn run_data<'a>(
     turn: &mut Turn<'_>,
     row: &'static Row,
     args: &'a [&'a [u8]],
-    first: Option<Key<'a>>,
+    keys: &'a [Key<'a>],
 ) {
     let engine = turn.engine;
-    let mut locked = match first {
-        Some(key) if row.one_key => engine.shards.lock_one(engine.shards.of(key.hash)),
+    let mut locked = match keys {
+        [key] => engine.shards.lock_one(engine.shards.of(key.hash)),
+        _ if row.spec.flags.contains(Flags::ALL_KEYS) => engine.shards.lock_all(),
+        [] => engine.shards.lock_none(),
         _ => {
             let mut plan = Plan::none();
-            plan.add_command(&engine.shards, &row.spec, args);
+            plan.add_keys(&engine.shards, keys);
             plan.lock(&engine.shards)
         }
     };
@@ -94,8 +98,12 @@ fn run_data<'a>(
             db: turn.session.db,
             env: &env,
             work: &mut lp.work,
-            first,
+            keys,
+            next: Cell::new(0),
         };
+        if keys.len() > 1 {
+            data.prefetch();
+        }
         let reply = Reply::new(turn.out.buffer(), turn.session.protocol);
         let (error, block) = call(&mut data, reply, row, args, true);
         conclude(engine, &mut data);
@@ -123,9 +131,8 @@ pub(crate) fn call(
     let before = data.begin();
     let start = reply.len();
     let db = data.db;
-    let first = data.first;
-    let mut lent = data.lend(db);
-    lent.first = first;
+    let keys = data.keys;
+    let lent = Data { keys, ..data.lend(db) };
     let mut ctx =
         Ctx { args, spec: &row.spec, data: lent, reply: reply.lend(), may_block, block: None };
     let result = (row.spec.handler)(&mut ctx);
@@ -247,7 +254,7 @@ pub(crate) fn run_in_transaction(
         let lp = &mut *turn.lp;
         let env = env!(engine, lp, turn.session.no_touch);
         let mut data =
-            Data { locked, db: turn.session.db, env: &env, work: &mut lp.work, first: None };
+            Data { locked, db: turn.session.db, env: &env, work: &mut lp.work, keys: &[], next: Cell::new(0) };
         let reply = Reply::new(turn.out.buffer(), turn.session.protocol);
         call(&mut data, reply, row, args, false).0
     };
@@ -262,6 +269,6 @@ pub(crate) fn conclude_transaction(turn: &mut Turn<'_>, locked: &mut Locked<'sta
     let engine = turn.engine;
     let lp = &mut *turn.lp;
     let env = env!(engine, lp, turn.session.no_touch);
-    let mut data = Data { locked, db: turn.session.db, env: &env, work: &mut lp.work, first: None };
+    let mut data = Data { locked, db: turn.session.db, env: &env, work: &mut lp.work, keys: &[], next: Cell::new(0) };
     conclude(engine, &mut data);
 }

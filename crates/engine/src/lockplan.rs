@@ -1,6 +1,7 @@
 //! From a command to its lock set: the shards of its keys, each once, in ascending order.
 
 use ochre_base::hash::hash;
+use ochre_command::Key;
 use ochre_command::keys::each_key;
 use ochre_command::spec::{CommandSpec, Flags, KeyFlags};
 use ochre_keyspace::lock::{Locked, ShardId, Shards};
@@ -32,6 +33,13 @@ impl Plan {
                 self.add_hash(shards, hash(args[at]));
             }
         });
+    }
+
+    /// Adds the shards of keys that are hashed already.
+    pub fn add_keys(&mut self, shards: &Shards, keys: &[Key<'_>]) {
+        for key in keys {
+            self.add_hash(shards, key.hash);
+        }
     }
 
     /// Adds the shard of a key.

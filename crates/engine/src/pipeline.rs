@@ -6,6 +6,8 @@
 //! way for all commands, the entries it points at. A batch of one goes without.
 
 use ochre_command::Key;
+use ochre_command::keys::each_key;
+use ochre_command::spec::KeyFlags;
 use ochre_resp::request::Args;
 use ochre_resp::{Limits, Output, Parsed, Parser};
 use smallvec::SmallVec;
@@ -31,14 +33,16 @@ pub struct Processed {
     pub broken: bool,
 }
 
-struct Command<'a> {
+struct Command {
     /// Its arguments are `flat[from..to]`.
     from: usize,
     to: usize,
     /// Bytes of the batch up to its end.
     end: usize,
     row: Option<&'static Row>,
-    first: Option<Key<'a>>,
+    /// Its keys are `keys[keys_from..keys_to]`.
+    keys_from: usize,
+    keys_to: usize,
 }
 
 /// Runs the complete commands at the start of `bytes`, until there is none, the session has to wait, or
@@ -116,20 +120,33 @@ fn run_batch(
         .iter()
         .map(|&(start, len)| &bytes[start as usize..start as usize + len as usize])
         .collect();
-    let mut commands: SmallVec<[Command<'_>; BATCH]> = SmallVec::new();
+    let mut commands: SmallVec<[Command; BATCH]> = SmallVec::new();
+    let mut keys: SmallVec<[Key<'_>; 2 * BATCH]> = SmallVec::new();
     let mut from = 0;
     for &(to, end) in &ends {
         let args = &flat[from..to];
         let row = engine.registry.resolve(args);
-        let first = row
-            .filter(|row| row.one_key && matches!(row.run, Run::Data))
-            .and_then(|_| args.get(1))
-            .map(|name| Key::new(name));
-        commands.push(Command { from, to, end, row, first });
+        let keys_from = keys.len();
+        match row {
+            Some(row) if row.one_key => {
+                if let Some(name) = args.get(1) {
+                    keys.push(Key::new(name));
+                }
+            }
+            Some(row) if matches!(row.run, Run::Data) && row.spec.accepts(args.len()) => {
+                each_key(&row.spec, args, |at, flags| {
+                    if !flags.contains(KeyFlags::NOT_KEY) {
+                        keys.push(Key::new(args[at]));
+                    }
+                });
+            }
+            _ => {}
+        }
+        commands.push(Command { from, to, end, row, keys_from, keys_to: keys.len() });
         from = to;
     }
     if commands.len() > 1 {
-        prefetch(engine, session, &commands);
+        prefetch(engine, session, &commands, &keys);
     }
     let mut turn = Turn { engine, lp, session, out, held: None };
     let mut clock = engine.host.ticks_ns();
@@ -137,7 +154,8 @@ fn run_batch(
     for command in &commands {
         let args = &flat[command.from..command.to];
         let before = turn.out.pending();
-        if execute(&mut turn, args, command.row, command.first) == Step::Wait {
+        let keys = &keys[command.keys_from..command.keys_to];
+        if execute(&mut turn, args, command.row, keys) == Step::Wait {
             turn.session.paused = true;
             let id = turn.session.id();
             turn.lp.attention.push(id);
@@ -171,14 +189,17 @@ fn run_batch(
     Batch { consumed: parsed_to, wanted, broken: false, full }
 }
 
-fn prefetch(engine: &Engine, session: &Session, commands: &[Command<'_>]) {
+/// Prefetches for the commands with one key; one with several does it under its own locks.
+fn prefetch(engine: &Engine, session: &Session, commands: &[Command], keys: &[Key<'_>]) {
     let shards = &engine.shards;
-    for key in commands.iter().filter_map(|command| command.first) {
+    let single = commands.iter().filter(|command| command.keys_to - command.keys_from == 1);
+    let single = single.map(|command| keys[command.keys_from]);
+    for key in single.clone() {
         shards.try_lock_one(shards.of(key.hash), |shard| {
             shard.db(session.db).prefetch_bucket(key.hash);
         });
     }
-    for key in commands.iter().filter_map(|command| command.first) {
+    for key in single {
         shards.try_lock_one(shards.of(key.hash), |shard| {
             shard.db(session.db).prefetch_entries(key.hash);
         });

@@ -211,6 +211,7 @@ impl Registry {
                     && matches!(key.find, Find::Range { last: 0, .. })
                     && !key.flags.contains(KeyFlags::NOT_KEY)
                     && !spec.flags.contains(Flags::ALL_KEYS)
+                    && matches!(run, Run::Data)
             }
             _ => false,
         };

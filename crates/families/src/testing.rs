@@ -101,7 +101,8 @@ impl Bench {
                 db: self.db,
                 env: &env,
                 work: &mut self.work,
-                first: None,
+                keys: &[],
+                next: std::cell::Cell::new(0),
             };
             let reply = Reply::new(&mut out, self.protocol);
             let mut ctx = Ctx { args, spec, data, reply, may_block: self.may_block, block: None };
