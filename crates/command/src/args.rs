@@ -55,7 +55,7 @@ pub fn is(arg: &[u8], word: &str) -> bool {
 pub fn deadline(arg: &[u8], now_ms: i64) -> Result<Option<i64>> {
     let seconds = parse_f64(arg).ok_or(outcome::TIMEOUT_NOT_FLOAT)?;
     let ms = seconds * 1000.0;
-    if !(ms <= i64::MAX as f64 / 2.0) {
+    if ms > i64::MAX as f64 / 2.0 || ms.is_nan() {
         return Err(outcome::TIMEOUT_RANGE);
     }
     if ms < 0.0 {
@@ -64,10 +64,7 @@ pub fn deadline(arg: &[u8], now_ms: i64) -> Result<Option<i64>> {
     if ms == 0.0 {
         return Ok(None);
     }
-    now_ms
-        .checked_add(ms.ceil() as i64)
-        .map(Some)
-        .ok_or(outcome::TIMEOUT_RANGE)
+    now_ms.checked_add(ms.ceil() as i64).map(Some).ok_or(outcome::TIMEOUT_RANGE)
 }
 
 /// Walks over the arguments behind the fixed ones.
@@ -94,7 +91,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes the next argument; none at the end.
-    pub fn next(&mut self) -> Option<&'a [u8]> {
+    pub fn take_next(&mut self) -> Option<&'a [u8]> {
         let arg = self.args.get(self.at)?;
         self.at += 1;
         Some(arg)
@@ -102,7 +99,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes the next argument; a syntax error at the end.
     pub fn need(&mut self) -> Result<&'a [u8]> {
-        self.next().ok_or(outcome::SYNTAX)
+        self.take_next().ok_or(outcome::SYNTAX)
     }
 
     /// Takes the next argument as an integer.

@@ -152,7 +152,14 @@ pub enum IfAbsent {
 impl<'a> Data<'a> {
     /// The same data for another command: of a transaction, or in a waiting client's name.
     pub fn lend(&mut self, db: DbIndex) -> Data<'_> {
-        Data { locked: self.locked, db, env: self.env, work: self.work, keys: &[], next: Cell::new(0) }
+        Data {
+            locked: self.locked,
+            db,
+            env: self.env,
+            work: self.work,
+            keys: &[],
+            next: Cell::new(0),
+        }
     }
 
     /// Fetches what the look-ups of all the command's keys will touch, in two passes: their buckets,
@@ -230,9 +237,7 @@ impl<'a> Data<'a> {
         self.env.bin.free(old);
         self.work.counts.expired += 1;
         if self.env.log.is_on() {
-            self.work
-                .effects
-                .push(self.db, [&b"DEL"[..], key.name].iter());
+            self.work.effects.push(self.db, [&b"DEL"[..], key.name].iter());
         }
         self.tell(key, Class::Expired, "expired");
         None
@@ -341,18 +346,13 @@ impl<'a> Data<'a> {
                 return Ok(Some((result, Left::Nothing)));
             }
             let access = self.env.clock.fresh();
-            self.locked
-                .db_mut(self.db, key)
-                .put(key, None, NewValue::Whole(value), None, access);
+            self.locked.db_mut(self.db, key).put(key, None, NewValue::Whole(value), None, access);
             return Ok(Some((result, Left::Created)));
         };
         let limits = self.env.limits;
         let work = &mut *self.work;
         let db = self.locked.db_mut(self.db, key);
-        if matches!(
-            db.entry(slot).kind,
-            Kind::Bytes | Kind::RawBytes | Kind::Int
-        ) {
+        if matches!(db.entry(slot).kind, Kind::Bytes | Kind::RawBytes | Kind::Int) {
             return Err(WRONG_TYPE);
         }
         let (result, edited) = db.edit(slot, |value| change(value, limits, work));
@@ -381,10 +381,9 @@ impl<'a> Data<'a> {
         let db = self.locked.db_mut(self.db, key);
         let access = match slot {
             // A value that is written over keeps how often its key was used.
-            Some(slot) if self.env.clock.lfu => self
-                .env
-                .clock
-                .touched(db.access(slot), &mut self.work.rng),
+            Some(slot) if self.env.clock.lfu => {
+                self.env.clock.touched(db.access(slot), &mut self.work.rng)
+            }
             _ => self.env.clock.fresh(),
         };
         let old = db.put(key, slot, value, expiry, access);

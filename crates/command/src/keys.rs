@@ -44,11 +44,7 @@ fn each_of(keys: &KeySpec, args: &[&[u8]], visit: &mut impl FnMut(usize, KeyFlag
             };
             (start, last, i64::from(step))
         }
-        Find::Count {
-            count: at,
-            first,
-            step,
-        } => {
+        Find::Count { count: at, first, step } => {
             let Some(number) = args.get((start + i64::from(at)) as usize) else {
                 return false;
             };

@@ -77,9 +77,7 @@ pub const BAD_CURSOR: ReplyError = ReplyError::fixed("ERR invalid cursor");
 
 /// Too few or too many arguments. `name` is the command's full name, as in `config|get`.
 pub fn wrong_arity(name: &str) -> ReplyError {
-    ReplyError::new(format!(
-        "ERR wrong number of arguments for '{name}' command"
-    ))
+    ReplyError::new(format!("ERR wrong number of arguments for '{name}' command"))
 }
 
 /// An expiry that is zero, negative or too large. `name` as in [`wrong_arity`].

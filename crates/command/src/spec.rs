@@ -262,29 +262,13 @@ impl KeySpec {
 
     /// Keys from `index` on to `last` (relative to the first, negative from the end) by `step`.
     pub const fn range(index: i32, last: i32, step: i32, flags: KeyFlags) -> Self {
-        Self {
-            begin: Begin::Index(index),
-            find: Find::Range {
-                last,
-                step,
-                limit: 0,
-            },
-            flags,
-        }
+        Self { begin: Begin::Index(index), find: Find::Range { last, step, limit: 0 }, flags }
     }
 
     /// A number of keys at argument `index`, and the keys behind it.
     pub const fn counted(index: i32, flags: KeyFlags) -> Self {
-        let find = Find::Count {
-            count: 0,
-            first: 1,
-            step: 1,
-        };
-        Self {
-            begin: Begin::Index(index),
-            find,
-            flags,
-        }
+        let find = Find::Count { count: 0, first: 1, step: 1 };
+        Self { begin: Begin::Index(index), find, flags }
     }
 }
 
@@ -405,11 +389,7 @@ impl CommandSpec {
     /// Whether `count` arguments, the name included, are right.
     #[inline]
     pub fn accepts(&self, count: usize) -> bool {
-        if self.arity >= 0 {
-            count == self.arity as usize
-        } else {
-            count >= -self.arity as usize
-        }
+        if self.arity >= 0 { count == self.arity as usize } else { count >= -self.arity as usize }
     }
 
     /// All ACL categories.
@@ -429,11 +409,7 @@ impl CommandSpec {
         if flags.contains(Flags::BLOCKING) {
             all |= Categories::BLOCKING;
         }
-        all |= if flags.contains(Flags::FAST) {
-            Categories::FAST
-        } else {
-            Categories::SLOW
-        };
+        all |= if flags.contains(Flags::FAST) { Categories::FAST } else { Categories::SLOW };
         all | match self.group {
             Group::Generic => Categories::KEYSPACE,
             Group::String => Categories::STRING,

@@ -48,12 +48,7 @@ pub(crate) fn with_destinations(
 }
 
 /// Puts the client into its keys' queues, under the locks its command holds.
-pub(crate) fn enqueue(
-    turn: &mut Turn<'_>,
-    locked: &mut Locked<'static>,
-    row: &Row,
-    block: Block,
-) {
+pub(crate) fn enqueue(turn: &mut Turn<'_>, locked: &mut Locked<'static>, row: &Row, block: Block) {
     let session = &mut *turn.session;
     let command = BlockedCommand {
         args: block.serve,

@@ -142,8 +142,7 @@ impl Filter {
     }
 }
 
-const BAD_ID: ReplyError =
-    ReplyError::fixed("ERR client-id should be greater than 0");
+const BAD_ID: ReplyError = ReplyError::fixed("ERR client-id should be greater than 0");
 
 fn client_id(value: &[u8]) -> Result<u64> {
     match parse_i64(value) {

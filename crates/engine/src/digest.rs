@@ -48,12 +48,7 @@ pub(crate) fn whole(locked: &Locked<'static>, now_ms: i64) -> Digest {
 }
 
 /// The fingerprint of one key's value; zeros when it is absent.
-pub(crate) fn of_key(
-    locked: &Locked<'static>,
-    index: DbIndex,
-    name: &[u8],
-    now_ms: i64,
-) -> Digest {
+pub(crate) fn of_key(locked: &Locked<'static>, index: DbIndex, name: &[u8], now_ms: i64) -> Digest {
     let key = Key::new(name);
     let shard = locked.shard(key.hash);
     let db = shard.db(index);

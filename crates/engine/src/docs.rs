@@ -152,13 +152,7 @@ fn one_of(branches: Vec<Vec<Argument>>) -> Argument {
         .map(|mut items| if items.len() == 1 { items.remove(0) } else { block(items) })
         .collect();
     let name = choices.first().map_or_else(String::new, |first| format!("{}-choice", first.name));
-    Argument {
-        name,
-        kind: Kind::OneOf(choices),
-        token: None,
-        optional: false,
-        multiple: false,
-    }
+    Argument { name, kind: Kind::OneOf(choices), token: None, optional: false, multiple: false }
 }
 
 fn block(items: Vec<Argument>) -> Argument {

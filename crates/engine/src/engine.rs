@@ -1,8 +1,8 @@
 //! What all loops share: shards, log, command table, clients, mailboxes, configuration, statistics.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ochre_config::{Config, Id, Settings};
@@ -255,7 +255,8 @@ impl Engine {
         }
         let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
         let us = now_us.saturating_sub(meter.at_us).max(1);
-        let rate = |now: u64, before: u64| now.saturating_sub(before).saturating_mul(1_000_000) / us;
+        let rate =
+            |now: u64, before: u64| now.saturating_sub(before).saturating_mul(1_000_000) / us;
         meter.rates = Rates {
             commands: rate(totals.commands, meter.totals.commands),
             net_in: rate(totals.net_in, meter.totals.net_in),

@@ -70,12 +70,7 @@ fn run<'a>(turn: &mut Turn<'_>, row: &'static Row, args: &'a [&'a [u8]], keys: &
 }
 
 /// Takes the locks of a data command and runs it.
-fn run_data<'a>(
-    turn: &mut Turn<'_>,
-    row: &'static Row,
-    args: &'a [&'a [u8]],
-    keys: &'a [Key<'a>],
-) {
+fn run_data<'a>(turn: &mut Turn<'_>, row: &'static Row, args: &'a [&'a [u8]], keys: &'a [Key<'a>]) {
     let engine = turn.engine;
     let mut locked = match keys {
         [key] => engine.shards.lock_one(engine.shards.of(key.hash)),
@@ -253,8 +248,14 @@ pub(crate) fn run_in_transaction(
     let error = {
         let lp = &mut *turn.lp;
         let env = env!(engine, lp, turn.session.no_touch);
-        let mut data =
-            Data { locked, db: turn.session.db, env: &env, work: &mut lp.work, keys: &[], next: Cell::new(0) };
+        let mut data = Data {
+            locked,
+            db: turn.session.db,
+            env: &env,
+            work: &mut lp.work,
+            keys: &[],
+            next: Cell::new(0),
+        };
         let reply = Reply::new(turn.out.buffer(), turn.session.protocol);
         call(&mut data, reply, row, args, false).0
     };
@@ -269,6 +270,13 @@ pub(crate) fn conclude_transaction(turn: &mut Turn<'_>, locked: &mut Locked<'sta
     let engine = turn.engine;
     let lp = &mut *turn.lp;
     let env = env!(engine, lp, turn.session.no_touch);
-    let mut data = Data { locked, db: turn.session.db, env: &env, work: &mut lp.work, keys: &[], next: Cell::new(0) };
+    let mut data = Data {
+        locked,
+        db: turn.session.db,
+        env: &env,
+        work: &mut lp.work,
+        keys: &[],
+        next: Cell::new(0),
+    };
     conclude(engine, &mut data);
 }

@@ -68,8 +68,8 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
     }
     if turn.lp.live.maxmemory > 0 {
         let fits = make_room(turn);
-        let wants_room = flags.contains(Flags::DENYOOM)
-            || (row.spec.name == "exec" && exec_wants_room(turn));
+        let wants_room =
+            flags.contains(Flags::DENYOOM) || (row.spec.name == "exec" && exec_wants_room(turn));
         if !fits && wants_room {
             return Verdict::Refuse(OOM);
         }
@@ -119,9 +119,9 @@ fn may_write(turn: &Turn<'_>, row: &Row) -> bool {
 
 fn exec_wants_room(turn: &Turn<'_>) -> bool {
     let queue = turn.session.multi.iter().flat_map(|multi| &multi.queue);
-    queue.into_iter().any(|queued| {
-        turn.engine.registry.row(queued.row).spec.flags.contains(Flags::DENYOOM)
-    })
+    queue
+        .into_iter()
+        .any(|queued| turn.engine.registry.row(queued.row).spec.flags.contains(Flags::DENYOOM))
 }
 
 /// DEBUG, as enable-debug-command says.

@@ -31,14 +31,8 @@ pub(crate) fn feed(turn: &Turn<'_>, row: &Row, args: &[&[u8]]) {
     };
     let mut line = String::new();
     // Writing to a string cannot fail.
-    let _ = write!(
-        line,
-        "+{}.{:06} [{} {}]",
-        us / 1_000_000,
-        us % 1_000_000,
-        turn.session.db,
-        source
-    );
+    let _ =
+        write!(line, "+{}.{:06} [{} {}]", us / 1_000_000, us % 1_000_000, turn.session.db, source);
     let mut line = line.into_bytes();
     for arg in args {
         line.push(b' ');

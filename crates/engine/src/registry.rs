@@ -4,9 +4,7 @@
 //! longer than sixteen bytes take a list. A container's subcommands follow it and are found by the
 //! second argument.
 
-use ochre_command::spec::{
-    Begin, Categories, CommandSpec, Find, Flags, Group, KeyFlags, KeySpec,
-};
+use ochre_command::spec::{Begin, Categories, CommandSpec, Find, Flags, Group, KeyFlags, KeySpec};
 
 use crate::turn::SessionFn;
 
@@ -45,8 +43,12 @@ impl SessionRow {
         summary: &'static str,
         subcommands: &'static [SessionRow],
     ) -> Self {
-        let spec = CommandSpec::new(name, -2, Flags::empty(), group, runs_in_engine)
-            .docs(since, summary, "Depends on the subcommand.", "");
+        let spec = CommandSpec::new(name, -2, Flags::empty(), group, runs_in_engine).docs(
+            since,
+            summary,
+            "Depends on the subcommand.",
+            "",
+        );
         Self { spec, run: names_no_subcommand, subcommands }
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, 
 use std::sync::{Arc, Mutex};
 
 use ochre_base::clock::Millis;
-use ochre_keyspace::shard::{DbIndex, WatchFlag, Waiter};
+use ochre_keyspace::shard::{DbIndex, Waiter, WatchFlag};
 use ochre_resp::Protocol;
 
 use crate::registry::RowId;

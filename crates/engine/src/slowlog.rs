@@ -20,9 +20,10 @@ pub(crate) fn consider(
     reply_bytes: usize,
 ) {
     let settings = &turn.lp.live.settings;
-    let large_request = settings.large_requests.threshold.is_some_and(|limit| {
-        args.iter().map(|arg| arg.len() + 8).sum::<usize>() as u64 >= limit
-    });
+    let large_request = settings
+        .large_requests
+        .threshold
+        .is_some_and(|limit| args.iter().map(|arg| arg.len() + 8).sum::<usize>() as u64 >= limit);
     let large_reply =
         settings.large_replies.threshold.is_some_and(|limit| reply_bytes as u64 >= limit);
     let slow = turn.lp.live.slow_ns.is_some_and(|limit| time_ns >= limit);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ochre_base::clock::Now;
-use ochre_command::{ReplyError, Result};
 use ochre_command::data::Work;
 use ochre_command::spec::Flags;
+use ochre_command::{ReplyError, Result};
 use ochre_keyspace::evict::{AccessClock, Evictor};
 use ochre_keyspace::expire::ExpireCycle;
 use ochre_keyspace::lazyfree::Bin;

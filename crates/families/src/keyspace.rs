@@ -109,7 +109,7 @@ fn scan(ctx: &mut Ctx<'_>) -> Result {
     let cursor: u64 = ochre_base::num::parse_u64(ctx.args[1]).ok_or(BAD_CURSOR)?;
     let (mut pattern, mut count, mut wanted) = (None, 10, None);
     let mut options = Cursor::new(ctx.args, 2);
-    while let Some(word) = options.next() {
+    while let Some(word) = options.take_next() {
         if is(word, "match") && options.left() > 0 {
             pattern = Some(options.need()?).filter(|pattern| !is_match_all(pattern));
         } else if is(word, "count") && options.left() > 0 {

@@ -44,10 +44,7 @@ impl<'a> Key<'a> {
     /// Hashes `name`.
     #[inline]
     pub fn new(name: &'a [u8]) -> Self {
-        Self {
-            name,
-            hash: hash(name),
-        }
+        Self { name, hash: hash(name) }
     }
 }
 
@@ -152,9 +149,7 @@ pub struct Db {
 
 impl std::fmt::Debug for Db {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Db")
-            .field("keys", &self.table.len())
-            .finish()
+        f.debug_struct("Db").field("keys", &self.table.len()).finish()
     }
 }
 
@@ -207,9 +202,7 @@ impl Db {
     #[inline]
     pub fn find(&self, key: Key<'_>) -> Option<Slot> {
         let arena = &self.arena;
-        self.table.find(key.hash, |v| {
-            Entry::has_key(arena.bytes(Ref::from_raw(v)), key.name)
-        })
+        self.table.find(key.hash, |v| Entry::has_key(arena.bytes(Ref::from_raw(v)), key.name))
     }
 
     /// The entry at `slot`.
@@ -271,37 +264,18 @@ impl Db {
             NewValue::Raw(text) if text.len() <= INLINE_STRING_MAX => (Kind::RawBytes, text),
             NewValue::Int(n) => (Kind::Int, int_bytes(n, &mut int)),
             NewValue::Text(text) | NewValue::Raw(text) => {
-                index = self
-                    .objects
-                    .add(Value::Str(Arc::new(text.to_vec())))
-                    .to_le_bytes();
+                index = self.objects.add(Value::Str(Arc::new(text.to_vec()))).to_le_bytes();
                 (Kind::Object, &index)
             }
             NewValue::Whole(value) | NewValue::Detached(Detached::Object(value)) => {
                 return self.put_whole(key, slot, value, expiry, access);
             }
             NewValue::Detached(Detached::Inline(kind, bytes)) => {
-                let parts = Parts {
-                    kind,
-                    access,
-                    key: key.name,
-                    expiry,
-                    value: &bytes,
-                };
+                let parts = Parts { kind, access, key: key.name, expiry, value: &bytes };
                 return self.write(slot, parts, key.hash);
             }
         };
-        self.write(
-            slot,
-            Parts {
-                kind,
-                access,
-                key: key.name,
-                expiry,
-                value: bytes,
-            },
-            key.hash,
-        )
+        self.write(slot, Parts { kind, access, key: key.name, expiry, value: bytes }, key.hash)
     }
 
     fn put_whole(
@@ -315,24 +289,13 @@ impl Db {
         match inline_form(&value) {
             Some((kind, bytes)) => self.write(
                 slot,
-                Parts {
-                    kind,
-                    access,
-                    key: key.name,
-                    expiry,
-                    value: bytes,
-                },
+                Parts { kind, access, key: key.name, expiry, value: bytes },
                 key.hash,
             ),
             None => {
                 let index = self.objects.add(value).to_le_bytes();
-                let parts = Parts {
-                    kind: Kind::Object,
-                    access,
-                    key: key.name,
-                    expiry,
-                    value: &index,
-                };
+                let parts =
+                    Parts { kind: Kind::Object, access, key: key.name, expiry, value: &index };
                 self.write(slot, parts, key.hash)
             }
         }
@@ -396,13 +359,7 @@ impl Db {
         copy.extend_from_slice(entry.value);
         let (kind, access, expiry) = (entry.kind, entry.access, entry.expiry);
         let (key, value) = copy.split_at(entry.key.len());
-        let mut parts = Parts {
-            kind,
-            access,
-            key,
-            expiry,
-            value,
-        };
+        let mut parts = Parts { kind, access, key, expiry, value };
         change(&mut parts);
         // The hash is not looked at when the slot is known.
         let old = self.write(Some(slot), parts, 0);
@@ -479,13 +436,7 @@ impl Db {
         let entry = Entry::parse(self.arena.bytes(block));
         let key = entry.key.to_vec();
         let (access, expiry, old_size) = (entry.access, entry.expiry, entry.size);
-        let parts = Parts {
-            kind,
-            access,
-            key: &key,
-            expiry,
-            value: bytes,
-        };
+        let parts = Parts { kind, access, key: &key, expiry, value: bytes };
         let fresh = self.arena.alloc(parts.size());
         parts.write(self.arena.bytes_mut(fresh));
         self.arena.free(block, old_size);
@@ -558,7 +509,7 @@ impl Db {
     /// One step of a scan: see [`Table::scan`].
     pub fn scan(&self, cursor: u64, mut emit: impl FnMut(Entry<'_>)) -> u64 {
         self.table.scan(cursor, Blocks(&self.arena), |value| {
-            emit(self.entry_of(value))
+            emit(self.entry_of(value));
         })
     }
 

@@ -157,20 +157,9 @@ impl<'a> Entry<'a> {
                 Some(i64::from_le_bytes(wide))
             }
         };
-        let value_len = if kind == Kind::Object {
-            4
-        } else {
-            read_len(bytes, &mut at)
-        };
+        let value_len = if kind == Kind::Object { 4 } else { read_len(bytes, &mut at) };
         let value = &bytes[at..at + value_len];
-        Entry {
-            kind,
-            access,
-            key,
-            expiry,
-            value,
-            size: at + value_len,
-        }
+        Entry { kind, access, key, expiry, value, size: at + value_len }
     }
 
     /// Whether the entry at `bytes` has this key; touches as little of it as it can.
@@ -225,11 +214,7 @@ impl Parts<'_> {
     #[inline]
     pub(crate) fn size(&self) -> usize {
         let value = self.value.len();
-        let value_len = if self.kind == Kind::Object {
-            0
-        } else {
-            len_bytes(value)
-        };
+        let value_len = if self.kind == Kind::Object { 0 } else { len_bytes(value) };
         KEY_LEN_AT
             + len_bytes(self.key.len())
             + self.key.len()
@@ -250,10 +235,7 @@ impl Parts<'_> {
     /// Writes all but the key over an entry that has the same key.
     #[inline]
     pub(crate) fn write_over(&self, bytes: &mut [u8]) {
-        self.write_rest(
-            bytes,
-            KEY_LEN_AT + len_bytes(self.key.len()) + self.key.len(),
-        );
+        self.write_rest(bytes, KEY_LEN_AT + len_bytes(self.key.len()) + self.key.len());
     }
 
     #[inline]
@@ -276,11 +258,7 @@ fn write_after_key(
     bytes[0] = kind as u8 | form << EXPIRY_SHIFT;
     set_access(bytes, access);
     if let Some(expiry) = expiry {
-        let stored = if form == 1 {
-            expiry - EXPIRY_BASE
-        } else {
-            expiry
-        };
+        let stored = if form == 1 { expiry - EXPIRY_BASE } else { expiry };
         bytes[at..at + wide].copy_from_slice(&stored.to_le_bytes()[..wide]);
         at += wide;
     }
@@ -294,12 +272,7 @@ fn write_after_key(
 /// room for the new size.
 #[inline]
 pub(crate) fn replace_value(bytes: &mut [u8], kind: Kind, value: &[u8]) {
-    let Entry {
-        access,
-        expiry,
-        key,
-        ..
-    } = Entry::parse(bytes);
+    let Entry { access, expiry, key, .. } = Entry::parse(bytes);
     let at = KEY_LEN_AT + len_bytes(key.len()) + key.len();
     write_after_key(bytes, at, kind, access, expiry, value);
 }
@@ -388,21 +361,9 @@ mod tests {
 
     #[test]
     fn the_usual_string_takes_fifty_four_bytes() {
-        let parts = Parts {
-            kind: Kind::Bytes,
-            access: 0,
-            key: &[b'k'; 16],
-            expiry: None,
-            value: &[0; 32],
-        };
+        let parts =
+            Parts { kind: Kind::Bytes, access: 0, key: &[b'k'; 16], expiry: None, value: &[0; 32] };
         assert_eq!(parts.size(), 54);
-        assert_eq!(
-            Parts {
-                expiry: Some(EXPIRY_BASE + 5),
-                ..parts
-            }
-            .size(),
-            59
-        );
+        assert_eq!(Parts { expiry: Some(EXPIRY_BASE + 5), ..parts }.size(), 59);
     }
 }

@@ -84,16 +84,12 @@ impl AccessClock {
     /// The clock of a key that is made now.
     #[inline]
     pub fn fresh(&self) -> u32 {
-        if self.lfu {
-            self.minutes() << 8 | LFU_INIT
-        } else {
-            self.seconds & CLOCK_MASK
-        }
+        if self.lfu { self.minutes() << 8 | LFU_INIT } else { self.seconds & CLOCK_MASK }
     }
 
     #[inline]
     fn minutes(&self) -> u32 {
-        self.seconds / 60 & 0xFFFF
+        (self.seconds / 60) & 0xFFFF
     }
 
     /// The clock of a key that had `old` and is accessed now; equal to `old` when nothing changes,
@@ -164,11 +160,7 @@ pub struct Order {
 impl Evictor {
     /// A new evictor with its own random numbers.
     pub fn new(seed: u64) -> Self {
-        Self {
-            pool: Vec::with_capacity(POOL),
-            rng: Rng::new(seed),
-            effects: Effects::default(),
-        }
+        Self { pool: Vec::with_capacity(POOL), rng: Rng::new(seed), effects: Effects::default() }
     }
 
     /// Evicts one key; `gone` hears which. False when no key qualifies. No lock is held before or
@@ -245,11 +237,7 @@ fn sample(
     pool: &mut Vec<Candidate>,
     rng: &mut Rng,
 ) -> usize {
-    let wanted = if order.policy.is_random() {
-        1
-    } else {
-        order.samples
-    };
+    let wanted = if order.policy.is_random() { 1 } else { order.samples };
     if !order.policy.is_volatile() {
         let mut seen = 0;
         for _ in 0..wanted.min(data.len()) {
@@ -305,24 +293,14 @@ fn consider(pool: &mut Vec<Candidate>, order: &Order, db: DbIndex, entry: &Entry
     if pool.len() == POOL && score <= pool[0].score {
         return;
     }
-    if pool
-        .iter()
-        .any(|held| held.db == db && *held.name == *entry.key)
-    {
+    if pool.iter().any(|held| held.db == db && *held.name == *entry.key) {
         return;
     }
     if pool.len() == POOL {
         pool.remove(0);
     }
     let at = pool.partition_point(|held| held.score < score);
-    pool.insert(
-        at,
-        Candidate {
-            score,
-            db,
-            name: entry.key.into(),
-        },
-    );
+    pool.insert(at, Candidate { score, db, name: entry.key.into() });
 }
 
 #[cfg(test)]
@@ -335,28 +313,15 @@ mod tests {
             let name = n.to_string().into_bytes();
             let key = Key::new(&name);
             let mut locked = shards.lock_one(shards.of(key.hash));
-            locked
-                .db_mut(0, key)
-                .put(key, None, NewValue::Text(b"v"), expiry(n), n);
+            locked.db_mut(0, key).put(key, None, NewValue::Text(b"v"), expiry(n), n);
         }
     }
 
     fn evict_all(policy: Policy, seconds: u32, count: u32) -> Vec<u32> {
         let shards = Shards::new(64);
-        fill(&shards, count, |n| {
-            (n % 2 == 0).then_some(1_700_000_000_000 + i64::from(n))
-        });
-        let clock = AccessClock {
-            lfu: policy.is_lfu(),
-            seconds,
-            log_factor: 10,
-            decay_minutes: 1,
-        };
-        let order = Order {
-            policy,
-            samples: 5,
-            clock,
-        };
+        fill(&shards, count, |n| (n % 2 == 0).then_some(1_700_000_000_000 + i64::from(n)));
+        let clock = AccessClock { lfu: policy.is_lfu(), seconds, log_factor: 10, decay_minutes: 1 };
+        let order = Order { policy, samples: 5, clock };
         let mut evictor = Evictor::new(1);
         let mut gone: Vec<u32> = Vec::new();
         while evictor.evict_one(&shards, &order, &Log::new(0), &Bin::inline(), |_, name| {
@@ -367,26 +332,15 @@ mod tests {
 
     #[test]
     fn every_key_that_qualifies_goes_and_no_other() {
-        for policy in [
-            Policy::AllKeysRandom,
-            Policy::AllKeysLru,
-            Policy::AllKeysLfu,
-        ] {
+        for policy in [Policy::AllKeysRandom, Policy::AllKeysLru, Policy::AllKeysLfu] {
             assert_eq!(evict_all(policy, 10_000, 300).len(), 300, "{policy:?}");
         }
-        for policy in [
-            Policy::VolatileLru,
-            Policy::VolatileLfu,
-            Policy::VolatileRandom,
-            Policy::VolatileTtl,
-        ] {
+        for policy in
+            [Policy::VolatileLru, Policy::VolatileLfu, Policy::VolatileRandom, Policy::VolatileTtl]
+        {
             let mut gone = evict_all(policy, 10_000, 300);
             gone.sort_unstable();
-            assert_eq!(
-                gone,
-                (0..300).filter(|n| n % 2 == 0).collect::<Vec<_>>(),
-                "{policy:?}"
-            );
+            assert_eq!(gone, (0..300).filter(|n| n % 2 == 0).collect::<Vec<_>>(), "{policy:?}");
         }
     }
 
@@ -397,22 +351,13 @@ mod tests {
             let gone = evict_all(policy, 5_000, 4_000);
             let half = &gone[..gone.len() / 2];
             let old = half.iter().filter(|n| **n < 2_000).count();
-            assert!(
-                old * 10 > half.len() * 8,
-                "{policy:?}: {old} of {}",
-                half.len()
-            );
+            assert!(old * 10 > half.len() * 8, "{policy:?}: {old} of {}", half.len());
         }
     }
 
     #[test]
     fn counters_grow_slowly_and_decay() {
-        let clock = AccessClock {
-            lfu: true,
-            seconds: 600,
-            log_factor: 10,
-            decay_minutes: 1,
-        };
+        let clock = AccessClock { lfu: true, seconds: 600, log_factor: 10, decay_minutes: 1 };
         let mut rng = Rng::new(5);
         let mut access = clock.fresh();
         assert_eq!(clock.frequency(access), LFU_INIT);
@@ -421,10 +366,7 @@ mod tests {
         }
         let after = clock.frequency(access);
         assert!((10..40).contains(&after), "{after}");
-        let later = AccessClock {
-            seconds: 600 + 7 * 60,
-            ..clock
-        };
+        let later = AccessClock { seconds: 600 + 7 * 60, ..clock };
         assert_eq!(later.frequency(access), after - 7);
     }
 }

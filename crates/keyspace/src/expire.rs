@@ -38,10 +38,7 @@ pub struct Expired {
 impl ExpireCycle {
     /// Deletes what is due in the shards `owner`, `owner + loops`, ..., from where the last run
     /// stopped, until it has been round once or `out_of_time` says so. `gone` hears of each key.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "everything a cycle touches, once"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "everything a cycle touches, once")]
     pub fn run(
         &mut self,
         shards: &Shards,
@@ -93,18 +90,13 @@ impl ExpireCycle {
         gone: &mut impl FnMut(DbIndex, &[u8]),
     ) -> bool {
         while usize::from(self.db) < shard.dbs().len() {
-            let found = shard
-                .db(self.db)
-                .table()
-                .due_segment(self.segment, now.max(0) as u64);
+            let found = shard.db(self.db).table().due_segment(self.segment, now.max(0) as u64);
             let Some(segment) = found else {
                 (self.db, self.segment) = (self.db + 1, 0);
                 continue;
             };
             self.due.clear();
-            let all = shard
-                .db_mut(self.db)
-                .due_in_segment(segment, now, BATCH, &mut self.due);
+            let all = shard.db_mut(self.db).due_in_segment(segment, now, BATCH, &mut self.due);
             self.segment = if all { segment + 1 } else { segment };
             if self.due.is_empty() {
                 continue;
@@ -187,12 +179,7 @@ mod tests {
         gone.sort_unstable();
         let expected: Vec<i64> = (0..count / 2).filter(|n| n % 3 != 0).collect();
         assert_eq!(gone, expected);
-        let left: usize = shards
-            .lock_all()
-            .each()
-            .flat_map(|s| s.dbs())
-            .map(|db| db.len())
-            .sum();
+        let left: usize = shards.lock_all().each().flat_map(|s| s.dbs()).map(|db| db.len()).sum();
         assert_eq!(left, count as usize - expected.len());
         assert!(log.end() > 0);
     }

@@ -41,22 +41,13 @@ impl Shards {
 
     /// Shards for `loops` event loops: 32 each, as a power of two.
     pub fn for_loops(loops: usize) -> Self {
-        Self::new(
-            (32 * loops)
-                .next_power_of_two()
-                .clamp(Self::RANGE.0, Self::RANGE.1),
-        )
+        Self::new((32 * loops).next_power_of_two().clamp(Self::RANGE.0, Self::RANGE.1))
     }
 
     /// `count` shards, which is a power of two.
     pub fn new(count: usize) -> Self {
-        assert!(
-            count.is_power_of_two(),
-            "the shard of a key is a mask of its hash"
-        );
-        Self {
-            cells: (0..count).map(|_| Cell::default()).collect(),
-        }
+        assert!(count.is_power_of_two(), "the shard of a key is a mask of its hash");
+        Self { cells: (0..count).map(|_| Cell::default()).collect() }
     }
 
     /// How many there are.
@@ -77,56 +68,27 @@ impl Shards {
         nesting::enter();
         let mut held = SmallVec::new();
         held.push((id, lock(&self.cells[usize::from(id)].shard)));
-        Locked {
-            shards: self,
-            held,
-            all: false,
-            counted: true,
-        }
+        Locked { shards: self, held, all: false, counted: true }
     }
 
     /// Takes the locks of several shards; `ids` is sorted and without repeats.
     pub fn lock_set(&self, ids: &[ShardId]) -> Locked<'_> {
         nesting::enter();
-        debug_assert!(
-            ids.is_sorted_by(|a, b| a < b),
-            "a lock set is sorted: {ids:?}"
-        );
-        let held = ids
-            .iter()
-            .map(|&id| (id, lock(&self.cells[usize::from(id)].shard)))
-            .collect();
-        Locked {
-            shards: self,
-            held,
-            all: false,
-            counted: true,
-        }
+        debug_assert!(ids.is_sorted_by(|a, b| a < b), "a lock set is sorted: {ids:?}");
+        let held = ids.iter().map(|&id| (id, lock(&self.cells[usize::from(id)].shard))).collect();
+        Locked { shards: self, held, all: false, counted: true }
     }
 
     /// Takes all locks.
     pub fn lock_all(&self) -> Locked<'_> {
         nesting::enter();
-        let held = (0..)
-            .zip(&self.cells)
-            .map(|(id, cell)| (id, lock(&cell.shard)))
-            .collect();
-        Locked {
-            shards: self,
-            held,
-            all: true,
-            counted: true,
-        }
+        let held = (0..).zip(&self.cells).map(|(id, cell)| (id, lock(&cell.shard))).collect();
+        Locked { shards: self, held, all: true, counted: true }
     }
 
     /// Holds nothing: for a command that will visit shards one by one.
     pub fn lock_none(&self) -> Locked<'_> {
-        Locked {
-            shards: self,
-            held: SmallVec::new(),
-            all: false,
-            counted: false,
-        }
+        Locked { shards: self, held: SmallVec::new(), all: false, counted: false }
     }
 
     /// Runs `visit` under one shard's lock. The caller holds none.
@@ -152,10 +114,7 @@ pub struct Locked<'k> {
 
 impl std::fmt::Debug for Locked<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Locked")
-            .field("held", &self.held.len())
-            .field("all", &self.all)
-            .finish()
+        f.debug_struct("Locked").field("held", &self.held.len()).field("all", &self.all).finish()
     }
 }
 
@@ -252,11 +211,7 @@ mod nesting {
     pub(super) fn enter() {
         #[cfg(all(debug_assertions, not(feature = "shuttle")))]
         DEPTH.with(|depth| {
-            assert_eq!(
-                depth.get(),
-                0,
-                "shard locks are taken all at once, never nested"
-            );
+            assert_eq!(depth.get(), 0, "shard locks are taken all at once, never nested");
             depth.set(1);
         });
     }

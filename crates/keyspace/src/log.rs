@@ -31,8 +31,7 @@ impl Effects {
     pub fn push<A: AsRef<[u8]>>(&mut self, db: DbIndex, args: impl ExactSizeIterator<Item = A>) {
         let mut number = [0; 20];
         self.bytes.push(b'*');
-        self.bytes
-            .extend_from_slice(ochre_base::num::format_i64(args.len() as i64, &mut number));
+        self.bytes.extend_from_slice(ochre_base::num::format_i64(args.len() as i64, &mut number));
         self.bytes.extend_from_slice(b"\r\n");
         for arg in args {
             write_bulk(&mut self.bytes, arg.as_ref());
@@ -59,9 +58,7 @@ impl Effects {
     /// Each effect's bytes with its database.
     pub fn iter(&self) -> impl Iterator<Item = (DbIndex, &[u8])> {
         let starts = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end));
-        starts
-            .zip(&self.ends)
-            .map(|(start, (end, db))| (*db, &self.bytes[start..*end]))
+        starts.zip(&self.ends).map(|(start, (end, db))| (*db, &self.bytes[start..*end]))
     }
 }
 
@@ -265,10 +262,7 @@ mod tests {
         }
         assert!(log.end() - log.start() <= 2 * CHUNK as u64);
         assert_eq!(log.read(0, 10, &mut Vec::new()), Err(ReadError::Lost));
-        assert_eq!(
-            log.read(log.end() + 1, 10, &mut Vec::new()),
-            Err(ReadError::Future)
-        );
+        assert_eq!(log.read(log.end() + 1, 10, &mut Vec::new()), Err(ReadError::Future));
         let mut out = Vec::new();
         let (mut at, end) = (log.start(), log.end());
         while at < end {

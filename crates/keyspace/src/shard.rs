@@ -51,12 +51,7 @@ pub struct BlockedCommand {
 impl Waiter {
     /// A waiter that nobody has claimed.
     pub fn new(event_loop: u16, client: u64, command: BlockedCommand) -> Self {
-        Self {
-            event_loop,
-            client,
-            claimed: AtomicBool::new(false),
-            command,
-        }
+        Self { event_loop, client, claimed: AtomicBool::new(false), command }
     }
 
     /// True for exactly one caller, which then ends the wait.
@@ -102,10 +97,7 @@ impl Shard {
 
     /// Takes a database out whole, for FLUSHDB. O(1).
     pub fn take_db(&mut self, index: DbIndex) -> Db {
-        self.dbs
-            .get_mut(usize::from(index))
-            .map(std::mem::take)
-            .unwrap_or_default()
+        self.dbs.get_mut(usize::from(index)).map(std::mem::take).unwrap_or_default()
     }
 
     /// Exchanges two databases. Waiters and watches stay with their numbers.
@@ -133,10 +125,7 @@ impl Shard {
 
     /// Appends a waiter to a key's queue.
     pub fn wait(&mut self, db: DbIndex, key: &[u8], waiter: Arc<Waiter>) {
-        self.waiters
-            .entry((db, key.into()))
-            .or_default()
-            .push_back(waiter);
+        self.waiters.entry((db, key.into())).or_default().push_back(waiter);
     }
 
     /// The first unclaimed waiter of a key at or after position `from`, with its position.
@@ -203,12 +192,7 @@ impl Shard {
         if self.watches.is_empty() {
             return;
         }
-        for flag in self
-            .watches
-            .get(&(db, Box::from(key)))
-            .into_iter()
-            .flatten()
-        {
+        for flag in self.watches.get(&(db, Box::from(key))).into_iter().flatten() {
             flag.store(true, Ordering::Release);
         }
     }
@@ -223,9 +207,7 @@ impl Shard {
             let key = Key::new(key);
             let here = self.db(db).find(key).is_some();
             if here || other.is_some_and(|other| other.find(key).is_some()) {
-                flags
-                    .iter()
-                    .for_each(|flag| flag.store(true, Ordering::Release));
+                flags.iter().for_each(|flag| flag.store(true, Ordering::Release));
             }
         }
     }

@@ -10,9 +10,7 @@ pub(crate) use std::sync::{Mutex, MutexGuard};
 /// profile aborts), and in tests the test has failed already.
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Locks if nobody holds the lock.

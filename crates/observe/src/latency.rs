@@ -86,11 +86,11 @@ impl LatencyMonitor {
 /// Draws a history as a small chart of columns, the newest on the right: LATENCY GRAPH.
 pub fn graph(event: &str, history: &History, now_s: i64) -> String {
     const ROWS: u64 = 4;
-    let (low, high) = history
-        .samples()
-        .fold((u64::MAX, 0), |(low, high), s| (low.min(s.ms), high.max(s.ms)));
+    let (low, high) =
+        history.samples().fold((u64::MAX, 0), |(low, high), s| (low.min(s.ms), high.max(s.ms)));
     let low = low.min(high);
-    let mut out = format!("{event} - high {high} ms, low {low} ms (all time high {} ms)\n", history.max_ms);
+    let mut out =
+        format!("{event} - high {high} ms, low {low} ms (all time high {} ms)\n", history.max_ms);
     out.push_str(&"-".repeat(80));
     out.push('\n');
     let span = (high - low).max(1);

@@ -152,11 +152,7 @@ const fn page_start(page: u32) -> u32 {
 
 #[inline]
 const fn chunk_of_page(page: u32) -> u32 {
-    if page < SMALL_PAGES {
-        0
-    } else {
-        1 + (page - SMALL_PAGES) / PAGES
-    }
+    if page < SMALL_PAGES { 0 } else { 1 + (page - SMALL_PAGES) / PAGES }
 }
 
 #[inline]
@@ -172,10 +168,7 @@ impl Default for Arena {
 
 impl std::fmt::Debug for Arena {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Arena")
-            .field("live", &self.live)
-            .field("held", &self.held)
-            .finish()
+        f.debug_struct("Arena").field("live", &self.live).field("held", &self.held).finish()
     }
 }
 
@@ -198,11 +191,7 @@ impl Arena {
     /// The bytes that a block asked for with `size` really has: it may grow in place up to them.
     #[inline]
     pub const fn usable(size: usize) -> usize {
-        if size > LARGE_MIN {
-            size
-        } else {
-            class_size(class_of(size))
-        }
+        if size > LARGE_MIN { size } else { class_size(class_of(size)) }
     }
 
     /// A block of at least `size` bytes (at least 1), of unspecified content. O(1).
@@ -255,11 +244,7 @@ impl Arena {
         let index = within / (bytes / GRANULE) as u32;
         let at = (r.0 & (CHUNK_GRANULES - 1)) as usize * GRANULE;
         let meta = &mut self.pages[page as usize];
-        debug_assert_eq!(
-            usize::from(meta.class),
-            class,
-            "freed with a size of another class"
-        );
+        debug_assert_eq!(usize::from(meta.class), class, "freed with a size of another class");
         let chunk = &mut self.chunks[(r.0 >> CHUNK_SHIFT) as usize];
         chunk[at..at + 2].copy_from_slice(&meta.free_head.to_le_bytes());
         let was_full =
@@ -332,9 +317,8 @@ impl Arena {
         if small * 3 > held * 2 {
             return false;
         }
-        let mut order: Vec<usize> = (1..count)
-            .filter(|&chunk| !self.chunks[chunk].is_empty())
-            .collect();
+        let mut order: Vec<usize> =
+            (1..count).filter(|&chunk| !self.chunks[chunk].is_empty()).collect();
         order.sort_unstable_by_key(|&chunk| live[chunk]);
         // Keep one and a quarter times the room that the blocks need, for the classes' slack.
         let mut keep = held;
@@ -409,10 +393,7 @@ impl Arena {
                 (self.large.len() - 1) as u32
             }
         };
-        assert!(
-            index < LARGE_TAG,
-            "more than 2^31 large blocks in one arena"
-        );
+        assert!(index < LARGE_TAG, "more than 2^31 large blocks in one arena");
         Ref(LARGE_TAG + index)
     }
 
@@ -435,10 +416,7 @@ impl Arena {
             self.partial = vec![NO_PAGE; CLASSES];
         }
         let page = self.take_page(class_size(class) <= SMALL_PAGE_CLASS_MAX);
-        self.pages[page as usize] = PageMeta {
-            class: class as u8,
-            ..UNUSED_PAGE
-        };
+        self.pages[page as usize] = PageMeta { class: class as u8, ..UNUSED_PAGE };
         self.link(page, class);
         page
     }
@@ -476,19 +454,11 @@ impl Arena {
     /// A new chunk's address range; its bytes come with the pages. The first call makes chunk 0.
     fn add_chunk(&mut self) -> u32 {
         let chunk = self.chunks.len() as u32;
-        assert!(
-            chunk < LARGE_TAG >> CHUNK_SHIFT,
-            "an arena holds at most 16 GiB of small blocks"
-        );
+        assert!(chunk < LARGE_TAG >> CHUNK_SHIFT, "an arena holds at most 16 GiB of small blocks");
         let pages = if chunk == 0 { SMALL_PAGES } else { PAGES };
         self.chunks.push(Vec::new());
-        self.free_pages.push(if pages == 128 {
-            u128::MAX
-        } else {
-            (1 << pages) - 1
-        });
-        self.pages
-            .resize(self.pages.len() + pages as usize, UNUSED_PAGE);
+        self.free_pages.push(if pages == 128 { u128::MAX } else { (1 << pages) - 1 });
+        self.pages.resize(self.pages.len() + pages as usize, UNUSED_PAGE);
         chunk
     }
 
@@ -511,11 +481,7 @@ impl Arena {
             return;
         }
         // A large arena takes whole chunks; a small one doubles, to hold little more than it needs.
-        let want = if self.held >= 2 * CHUNK {
-            CHUNK
-        } else {
-            bytes.max(2 * have).min(CHUNK)
-        };
+        let want = if self.held >= 2 * CHUNK { CHUNK } else { bytes.max(2 * have).min(CHUNK) };
         let mut fresh = vec![0u8; want];
         fresh[..have].copy_from_slice(&self.chunks[chunk]);
         self.chunks[chunk] = fresh;
@@ -528,15 +494,8 @@ impl Arena {
     fn release_page(&mut self, page: u32) {
         let chunk = chunk_of_page(page);
         let evacuating = self.pages[page as usize].evacuating;
-        self.pages[page as usize] = PageMeta {
-            evacuating,
-            ..UNUSED_PAGE
-        };
-        let first = if chunk == 0 {
-            0
-        } else {
-            SMALL_PAGES + (chunk - 1) * PAGES
-        };
+        self.pages[page as usize] = PageMeta { evacuating, ..UNUSED_PAGE };
+        let first = if chunk == 0 { 0 } else { SMALL_PAGES + (chunk - 1) * PAGES };
         if !evacuating {
             if self.free_pages[chunk as usize] == 0 && chunk != 0 {
                 self.roomy.push(chunk);
@@ -545,11 +504,7 @@ impl Arena {
         }
         let pages = if chunk == 0 { SMALL_PAGES } else { PAGES };
         let all = &self.pages[first as usize..(first + pages) as usize];
-        let full_mask = if pages == 128 {
-            u128::MAX
-        } else {
-            (1u128 << pages) - 1
-        };
+        let full_mask = if pages == 128 { u128::MAX } else { (1u128 << pages) - 1 };
         let empty = if evacuating {
             all.iter().all(|meta| meta.live == 0)
         } else {
@@ -696,11 +651,6 @@ mod tests {
         for size in 0..130 {
             arena.alloc(8 + size % 32);
         }
-        assert!(
-            arena.held < 3 * arena.live_bytes(),
-            "{} {}",
-            arena.held,
-            arena.live_bytes()
-        );
+        assert!(arena.held < 3 * arena.live_bytes(), "{} {}", arena.held, arena.live_bytes());
     }
 }

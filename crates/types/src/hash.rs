@@ -168,27 +168,27 @@ impl Hash {
 
     /// Removes the field `name`. `false` when it was absent or had expired; in the latter case it is
     /// removed all the same.
+    #[inline]
     pub fn remove(&mut self, name: &[u8], now_ms: u64) -> bool {
+        self.take(name).is_some_and(|expiry| !is_expired(expiry, now_ms))
+    }
+
+    /// Removes the field `name`, expired or not. Its expiry when it was there, 0 for none.
+    pub fn take(&mut self, name: &[u8]) -> Option<u64> {
         match self {
             Self::Packed(buf) => {
-                let Some(at) = packed::find(buf, name, PAIR) else {
-                    return false;
-                };
+                let at = packed::find(buf, name, PAIR)?;
                 packed::remove(buf, at, PAIR);
-                true
+                Some(0)
             }
             Self::PackedEx(buf) => {
-                let Some(at) = packed::find(buf, name, TRIPLE) else {
-                    return false;
-                };
+                let at = packed::find(buf, name, TRIPLE)?;
                 let expiry = expiry_at(buf, packed::skip(buf, at, 2));
                 packed::remove(buf, at, TRIPLE);
                 self.settle();
-                !is_expired(expiry, now_ms)
+                Some(expiry)
             }
-            Self::Table(table) => table
-                .remove(name)
-                .is_some_and(|expiry| !is_expired(expiry, now_ms)),
+            Self::Table(table) => table.remove(name),
         }
     }
 
@@ -203,10 +203,9 @@ impl Hash {
     pub fn persist(&mut self, name: &[u8]) -> bool {
         let had_one = match self {
             Self::Packed(_) => false,
-            Self::PackedEx(_) | Self::Table(_) => self
-                .view()
-                .find_any(name)
-                .is_some_and(|field| field.expire_at_ms.is_some()),
+            Self::PackedEx(_) | Self::Table(_) => {
+                self.view().find_any(name).is_some_and(|field| field.expire_at_ms.is_some())
+            }
         };
         had_one && self.change_expiry(name, 0)
     }

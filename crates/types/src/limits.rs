@@ -75,16 +75,10 @@ impl PageLimit {
     pub fn of(list_max_listpack_size: i32) -> Self {
         if list_max_listpack_size >= 0 {
             let count = list_max_listpack_size.unsigned_abs().max(1);
-            Self {
-                bytes: Self::SAFETY_BYTES,
-                count,
-            }
+            Self { bytes: Self::SAFETY_BYTES, count }
         } else {
             let level = list_max_listpack_size.unsigned_abs().min(5);
-            Self {
-                bytes: 2048 << level,
-                count: u32::MAX,
-            }
+            Self { bytes: 2048 << level, count: u32::MAX }
         }
     }
 
@@ -92,10 +86,7 @@ impl PageLimit {
     /// two pages become one. The distance to the whole keeps pages from flapping.
     #[inline]
     pub fn half(self) -> Self {
-        Self {
-            bytes: self.bytes / 2,
-            count: self.count / 2,
-        }
+        Self { bytes: self.bytes / 2, count: self.count / 2 }
     }
 
     /// Whether `bytes` in `count` elements are within both bounds.
@@ -112,26 +103,11 @@ mod tests {
     #[test]
     fn page_sizes_follow_the_directive() {
         let bytes = |n| PageLimit::of(n).bytes;
-        assert_eq!(
-            [-1, -2, -3, -4, -5].map(bytes),
-            [4096, 8192, 16384, 32768, 65536]
-        );
+        assert_eq!([-1, -2, -3, -4, -5].map(bytes), [4096, 8192, 16384, 32768, 65536]);
         assert_eq!(bytes(-9), 65536);
         assert_eq!(PageLimit::of(i32::MIN).bytes, 65536);
         assert_eq!(PageLimit::of(0).count, 1);
-        assert_eq!(
-            PageLimit::of(128),
-            PageLimit {
-                bytes: 8192,
-                count: 128
-            }
-        );
-        assert_eq!(
-            Limits::default().list_page(),
-            PageLimit {
-                bytes: 8192,
-                count: u32::MAX
-            }
-        );
+        assert_eq!(PageLimit::of(128), PageLimit { bytes: 8192, count: 128 });
+        assert_eq!(Limits::default().list_page(), PageLimit { bytes: 8192, count: u32::MAX });
     }
 }

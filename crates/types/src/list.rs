@@ -78,21 +78,13 @@ pub struct List {
 impl List {
     /// An empty list. Allocates nothing.
     pub const fn new() -> Self {
-        Self {
-            pages: VecDeque::new(),
-            len: 0,
-            quick: false,
-        }
+        Self { pages: VecDeque::new(), len: 0, quick: false }
     }
 
     /// The list whose elements are those of a packed sequence. Takes the buffer as it is.
     pub fn from_packed(bytes: Vec<u8>) -> Self {
         let node = Node::from_packed(bytes);
-        let mut list = Self {
-            pages: VecDeque::new(),
-            len: node.count(),
-            quick: false,
-        };
+        let mut list = Self { pages: VecDeque::new(), len: node.count(), quick: false };
         if list.len > 0 {
             list.pages.reserve_exact(1);
             list.pages.push_back(Page::new(node));
@@ -115,10 +107,7 @@ impl List {
         if self.pages.len() > 1 {
             return Err(self);
         }
-        Ok(self
-            .pages
-            .pop_front()
-            .map_or_else(Vec::new, |page| page.into_inner().into_packed()))
+        Ok(self.pages.pop_front().map_or_else(Vec::new, |page| page.into_inner().into_packed()))
     }
 
     /// The packed sequences of the pages, in order.
@@ -152,11 +141,8 @@ impl List {
     /// Heap bytes held. Visits every page.
     pub fn heap_bytes(&self) -> usize {
         let each = size_of::<Page<Node>>();
-        let nodes: usize = self
-            .pages
-            .iter()
-            .map(|page| page.heap_bytes() + size_of::<Node>())
-            .sum();
+        let nodes: usize =
+            self.pages.iter().map(|page| page.heap_bytes() + size_of::<Node>()).sum();
         self.pages.capacity() * each + nodes
     }
 
@@ -245,9 +231,7 @@ impl List {
         let fits =
             page.count() == 1 || page.bytes().len() - width + element.len() <= limit.bytes as usize;
         if fits {
-            self.pages[place.page]
-                .edit()
-                .replace(place.offset, after, &element, limit);
+            self.pages[place.page].edit().replace(place.offset, after, &element, limit);
         } else {
             self.pages[place.page].edit().remove(place.offset, after, 1);
             self.insert_at(place, &element, limit);
@@ -292,9 +276,7 @@ impl List {
                 End::Back => self.pages.len() - 1 - step,
             };
             let page = &mut self.pages[i];
-            let found = packed::iter(page.bytes())
-                .filter(|&entry| entry == wanted)
-                .count();
+            let found = packed::iter(page.bytes()).filter(|&entry| entry == wanted).count();
             if found == 0 {
                 continue;
             }
@@ -375,11 +357,7 @@ impl List {
             self.page_from_back(self.len - 1 - index)?
         };
         let node = self.pages.get(page)?;
-        Some(Place {
-            page,
-            index,
-            offset: node.offset_of(index)?,
-        })
+        Some(Place { page, index, offset: node.offset_of(index)? })
     }
 
     fn page_from_front(&self, mut index: usize) -> Option<(usize, usize)> {
@@ -411,11 +389,7 @@ impl List {
                 let offset = elements.front();
                 let Some(entry) = elements.next() else { break };
                 if entry == wanted {
-                    return Some(Place {
-                        page: i,
-                        index,
-                        offset,
-                    });
+                    return Some(Place { page: i, index, offset });
                 }
                 index += 1;
             }
@@ -425,11 +399,7 @@ impl List {
 
     /// Puts an element before `place`, in a page that has room. Does not count it in `len`.
     fn insert_at(&mut self, place: Place, element: &Encoded<'_>, limit: PageLimit) {
-        let Place {
-            page,
-            index,
-            offset,
-        } = place;
+        let Place { page, index, offset } = place;
         if self.pages[page].fits(element, limit) {
             self.pages[page].edit().insert(offset, element, limit);
             return;
@@ -446,11 +416,7 @@ impl List {
         // The element now belongs between the pages `after - 1` and `after`.
         if after > 0 && self.pages[after - 1].fits(element, limit) {
             self.pages[after - 1].edit().push(End::Back, element, limit);
-        } else if self
-            .pages
-            .get(after)
-            .is_some_and(|page| page.fits(element, limit))
-        {
+        } else if self.pages.get(after).is_some_and(|page| page.fits(element, limit)) {
             self.pages[after].edit().push(End::Front, element, limit);
         } else {
             self.add_page(after, Node::of_one(element));
@@ -460,11 +426,7 @@ impl List {
     /// Begins a page at one end with its first element; the page that stood there is cut to size.
     #[cold]
     fn begin_page(&mut self, limit: PageLimit, end: End, element: &Encoded<'_>) {
-        let at = if end == End::Front {
-            0
-        } else {
-            self.pages.len()
-        };
+        let at = if end == End::Front { 0 } else { self.pages.len() };
         let full = match end {
             End::Front => self.pages.front_mut(),
             End::Back => self.pages.back_mut(),
@@ -541,8 +503,7 @@ impl List {
 
     /// Whether the elements are one page within `limit`.
     fn within(&self, limit: PageLimit) -> bool {
-        self.as_packed()
-            .is_some_and(|bytes| limit.holds(LISTPACK_OVERHEAD + bytes.len(), self.len))
+        self.as_packed().is_some_and(|bytes| limit.holds(LISTPACK_OVERHEAD + bytes.len(), self.len))
     }
 }
 

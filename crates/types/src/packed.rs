@@ -225,21 +225,12 @@ impl<'a> Encoded<'a> {
             back[i] = (size & 0x7F) as u8 | more;
             size >>= 7;
         }
-        Self {
-            head,
-            head_len,
-            back,
-            back_len: back_len as u8,
-            body,
-        }
+        Self { head, head_len, back, back_len: back_len as u8, body }
     }
 
     /// Bytes of the whole element.
     #[inline]
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "an element has at least two bytes"
-    )]
+    #[expect(clippy::len_without_is_empty, reason = "an element has at least two bytes")]
     pub fn len(&self) -> usize {
         self.head_len as usize + self.body.len() + self.back_len as usize
     }
@@ -302,21 +293,12 @@ fn decode_long(head: u8, tail: &[u8]) -> Option<(Entry<'_>, usize)> {
             (Entry::Str(tail.get(4..4 + len)?), 5 + len)
         }
         INT8 => (Entry::Int(i64::from(*tail.first()? as i8)), 2),
-        INT16 => (
-            Entry::Int(i64::from(i16::from_le_bytes(*tail.first_chunk()?))),
-            3,
-        ),
+        INT16 => (Entry::Int(i64::from(i16::from_le_bytes(*tail.first_chunk()?))), 3),
         INT24 => {
             let [a, b, c] = *tail.first_chunk()?;
-            (
-                Entry::Int(i64::from(i32::from_le_bytes([0, a, b, c]) >> 8)),
-                4,
-            )
+            (Entry::Int(i64::from(i32::from_le_bytes([0, a, b, c]) >> 8)), 4)
         }
-        INT32 => (
-            Entry::Int(i64::from(i32::from_le_bytes(*tail.first_chunk()?))),
-            5,
-        ),
+        INT32 => (Entry::Int(i64::from(i32::from_le_bytes(*tail.first_chunk()?))), 5),
         INT64 => (Entry::Int(i64::from_le_bytes(*tail.first_chunk()?)), 9),
         small => (Entry::Int(i64::from(small.wrapping_sub(SMALL))), 1),
     })
@@ -451,21 +433,13 @@ impl<'a> DoubleEndedIterator for Iter<'a> {
 /// All elements of `buf`.
 #[inline]
 pub fn iter(buf: &[u8]) -> Iter<'_> {
-    Iter {
-        buf,
-        front: 0,
-        back: buf.len(),
-    }
+    Iter { buf, front: 0, back: buf.len() }
 }
 
 /// The elements between the offsets `front` and `back`.
 #[inline]
 pub fn iter_between(buf: &[u8], front: usize, back: usize) -> Iter<'_> {
-    Iter {
-        buf,
-        front,
-        back: back.min(buf.len()),
-    }
+    Iter { buf, front, back: back.min(buf.len()) }
 }
 
 /// Looks at each `stride`-th element, from the first on, for one whose text is `text`: its offset,

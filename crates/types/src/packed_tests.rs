@@ -49,22 +49,10 @@ fn canonical_integers_are_stored_as_integers() {
         let buf = packed(&[text.to_vec()]);
         let (entry, after) = entry_at(&buf, 0).unwrap();
         assert!(matches!(entry, Entry::Int(_)));
-        assert_eq!(
-            (entry.to_vec().as_slice(), entry.len(), after),
-            (text, text.len(), buf.len())
-        );
+        assert_eq!((entry.to_vec().as_slice(), entry.len(), after), (text, text.len(), buf.len()));
         assert!(entry.is_text(text));
     }
-    for text in [
-        &b""[..],
-        b"-",
-        b"-0",
-        b"+1",
-        b"01",
-        b"1 ",
-        b"9223372036854775808",
-        b"1e3",
-    ] {
+    for text in [&b""[..], b"-", b"-0", b"+1", b"01", b"1 ", b"9223372036854775808", b"1e3"] {
         assert_eq!(Entry::of(text), Entry::Str(text));
     }
 }

@@ -126,15 +126,9 @@ impl Set {
         // The integers' texts must fit as well; the longest is that of one of the two ends.
         let ends = [
             intset::nth(buf, 0),
-            intset::len(buf)
-                .checked_sub(1)
-                .and_then(|i| intset::nth(buf, i)),
+            intset::len(buf).checked_sub(1).and_then(|i| intset::nth(buf, i)),
         ];
-        let longest = ends
-            .into_iter()
-            .flatten()
-            .map(|n| Entry::Int(n).len())
-            .max();
+        let longest = ends.into_iter().flatten().map(|n| Entry::Int(n).len()).max();
         if intset::len(buf) < limits.set_max_listpack_entries
             && entry.len().max(longest.unwrap_or(0)) <= limits.set_max_listpack_value
         {

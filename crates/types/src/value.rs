@@ -137,10 +137,7 @@ fn duplicate_zset(zset: &Zset) -> Zset {
         ZsetRef::Packed(bytes) => Zset::Packed(bytes.to_vec()),
         // Thresholds of zero keep the form: the copy is as large as what it copies.
         large @ ZsetRef::Tree(_) => {
-            let limits = Limits {
-                zset_max_listpack_entries: 0,
-                ..Limits::default()
-            };
+            let limits = Limits { zset_max_listpack_entries: 0, ..Limits::default() };
             Zset::from_sorted(large.iter(), &limits)
         }
     }

@@ -49,7 +49,13 @@ const LIST_SYNTAX: &str =
     "[TYPE normal | master | replica | pubsub] [ID client-id [client-id ...]]";
 
 const SUBCOMMANDS: &[SessionRow] = &[
-    sub("capa", -3, BASIC, capa, ("8.0.0", "Says what the client can do.", "capability [capability ...]")),
+    sub(
+        "capa",
+        -3,
+        BASIC,
+        capa,
+        ("8.0.0", "Says what the client can do.", "capability [capability ...]"),
+    ),
     sub("getname", 2, BASIC, getname, ("2.6.9", "Gives the connection's name.", "")),
     help::row("5.0.0", Group::Connection),
     sub("id", 2, BASIC, id, ("5.0.0", "Gives the connection's id.", "")),
@@ -57,13 +63,49 @@ const SUBCOMMANDS: &[SessionRow] = &[
     sub("kill", -3, ADMIN, kill, ("2.4.0", "Closes connections.", KILL_SYNTAX))
         .also(Categories::CONNECTION),
     sub("list", -2, ADMIN, list, ("2.4.0", "Describes all connections.", LIST_SYNTAX)),
-    sub("no-evict", 3, ADMIN, no_evict, ("7.0.0", "Exempts the connection from eviction.", "ON | OFF")),
-    sub("no-touch", 3, BASIC, no_touch, ("7.2.0", "Keeps reads from counting as accesses.", "ON | OFF")),
-    sub("pause", -3, ADMIN, pause, ("3.0.0", "Holds commands back for a time.", "timeout [WRITE | ALL]")),
-    sub("reply", 3, BASIC, reply, ("3.2.0", "Chooses whether replies are sent.", "ON | OFF | SKIP")),
-    sub("setinfo", 4, BASIC, setinfo, ("7.2.0", "Names the client's library.", "LIB-NAME libname | LIB-VER libver")),
+    sub(
+        "no-evict",
+        3,
+        ADMIN,
+        no_evict,
+        ("7.0.0", "Exempts the connection from eviction.", "ON | OFF"),
+    ),
+    sub(
+        "no-touch",
+        3,
+        BASIC,
+        no_touch,
+        ("7.2.0", "Keeps reads from counting as accesses.", "ON | OFF"),
+    ),
+    sub(
+        "pause",
+        -3,
+        ADMIN,
+        pause,
+        ("3.0.0", "Holds commands back for a time.", "timeout [WRITE | ALL]"),
+    ),
+    sub(
+        "reply",
+        3,
+        BASIC,
+        reply,
+        ("3.2.0", "Chooses whether replies are sent.", "ON | OFF | SKIP"),
+    ),
+    sub(
+        "setinfo",
+        4,
+        BASIC,
+        setinfo,
+        ("7.2.0", "Names the client's library.", "LIB-NAME libname | LIB-VER libver"),
+    ),
     sub("setname", 3, BASIC, setname, ("2.6.9", "Names the connection.", "connection-name")),
-    sub("unblock", -3, ADMIN, unblock, ("5.0.0", "Ends another client's wait.", "client-id [TIMEOUT | ERROR]")),
+    sub(
+        "unblock",
+        -3,
+        ADMIN,
+        unblock,
+        ("5.0.0", "Ends another client's wait.", "client-id [TIMEOUT | ERROR]"),
+    ),
     sub("unpause", 2, ADMIN, unpause, ("6.2.0", "Ends CLIENT PAUSE.", "")),
 ];
 
@@ -236,9 +278,7 @@ fn pause(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
         return Err(ReplyError::fixed("ERR timeout is negative"));
     }
     let now = turn.lp.now.unix_ms;
-    let until = now
-        .checked_add(ms)
-        .ok_or(ReplyError::fixed("ERR timeout is out of range"))?;
+    let until = now.checked_add(ms).ok_or(ReplyError::fixed("ERR timeout is out of range"))?;
     // A pause under way is never weakened by a later one: the longer end and the stricter kind stay.
     let stricter = if turn.engine.pause(now) == Pause::All { Pause::All } else { mode };
     let until = until.max(if turn.engine.pause(now) == Pause::Off {
@@ -264,9 +304,7 @@ fn unblock(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
         [word] if is(word, "timeout") => false,
         [word] if is(word, "error") => true,
         [_] => {
-            return Err(ReplyError::fixed(
-                "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
-            ));
+            return Err(ReplyError::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
         }
         _ => return Err(wrong_arity(&row.full_name)),
     };

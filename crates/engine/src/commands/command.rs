@@ -57,9 +57,12 @@ const fn sub(
     summary: &'static str,
     syntax: &'static str,
 ) -> SessionRow {
-    SessionRow::new(name, arity, FLAGS, Group::Server, run)
-        .also(Categories::CONNECTION)
-        .docs("2.8.13", summary, "O(N) with N the number of commands", syntax)
+    SessionRow::new(name, arity, FLAGS, Group::Server, run).also(Categories::CONNECTION).docs(
+        "2.8.13",
+        summary,
+        "O(N) with N the number of commands",
+        syntax,
+    )
 }
 
 fn tops(registry: &Registry) -> impl Iterator<Item = &Row> {

@@ -13,8 +13,7 @@ use crate::live::Live;
 use crate::registry::{Row, SessionRow};
 use crate::turn::Turn;
 
-const FLAGS: Flags =
-    Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
+const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
 
 /// The rows of this file.
 pub const COMMANDS: &[SessionRow] = &[SessionRow::container(

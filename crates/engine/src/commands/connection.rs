@@ -12,10 +12,8 @@ use crate::session::{FLAG_MONITOR, FLAG_NO_EVICT, FLAG_NO_TOUCH, ReplyMode};
 use crate::turn::{SessionFn, Turn};
 
 const ANYWHERE: Flags = Flags::LOADING.union(Flags::STALE).union(Flags::FAST);
-const BEFORE_AUTH: Flags = ANYWHERE
-    .union(Flags::NOSCRIPT)
-    .union(Flags::NO_AUTH)
-    .union(Flags::ALLOW_BUSY);
+const BEFORE_AUTH: Flags =
+    ANYWHERE.union(Flags::NOSCRIPT).union(Flags::NO_AUTH).union(Flags::ALLOW_BUSY);
 
 const fn row(
     name: &'static str,
@@ -115,10 +113,11 @@ fn auth(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
 fn authenticate(turn: &mut Turn<'_>, user: &[u8], password: &[u8]) -> Result {
     let wanted = &turn.live().settings.requirepass;
     // Compared as a whole, whatever its length, so that time tells nothing of the password.
-    let differs = wanted.iter().chain(std::iter::repeat(&0)).zip(password).fold(
-        wanted.len() ^ password.len(),
-        |differs, (a, b)| differs | usize::from(a ^ b),
-    );
+    let differs = wanted
+        .iter()
+        .chain(std::iter::repeat(&0))
+        .zip(password)
+        .fold(wanted.len() ^ password.len(), |differs, (a, b)| differs | usize::from(a ^ b));
     if user != b"default" || (!wanted.is_empty() && differs != 0) {
         return Err(ReplyError::fixed(
             "WRONGPASS invalid username-password pair or user is disabled.",
@@ -204,8 +203,8 @@ pub(crate) fn valid_name(name: &[u8]) -> Result<String> {
 }
 
 fn select(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
-    let index = ochre_base::num::parse_i64(args[1])
-        .ok_or(ReplyError::fixed("ERR invalid DB index"))?;
+    let index =
+        ochre_base::num::parse_i64(args[1]).ok_or(ReplyError::fixed("ERR invalid DB index"))?;
     if !(0..i64::from(turn.live().databases)).contains(&index) {
         return Err(DB_OUT_OF_RANGE);
     }

@@ -29,8 +29,12 @@ const fn sub(
     summary: &'static str,
     syntax: &'static str,
 ) -> SessionRow {
-    SessionRow::new(name, arity, FLAGS.union(flags), Group::Server, run)
-        .docs("1.0.0", summary, "Depends on the subcommand.", syntax)
+    SessionRow::new(name, arity, FLAGS.union(flags), Group::Server, run).docs(
+        "1.0.0",
+        summary,
+        "Depends on the subcommand.",
+        syntax,
+    )
 }
 
 const WALK: Flags = Flags::WALKS_SHARDS;
@@ -44,7 +48,14 @@ pub const COMMANDS: &[SessionRow] = &[SessionRow::container(
     "Commands for tests of the server.",
     &[
         sub("digest", 2, WALK, all_digest, "Gives a fingerprint of the whole data set.", ""),
-        sub("digest-value", -2, WALK, value_digest, "Gives fingerprints of values.", "[key [key ...]]"),
+        sub(
+            "digest-value",
+            -2,
+            WALK,
+            value_digest,
+            "Gives fingerprints of values.",
+            "[key [key ...]]",
+        ),
         sub("error", 3, NONE, error, "Answers with an error.", "message"),
         help::row("5.0.0", Group::Server),
         sub("htstats", -3, WALK, htstats, "Describes a database's tables.", "dbid [FULL]"),
@@ -53,11 +64,46 @@ pub const COMMANDS: &[SessionRow] = &[SessionRow::container(
         sub("object", -3, WALK, object, "Describes a value.", "key [FAST]"),
         sub("populate", -3, WALK, populate, "Makes keys.", "count [prefix [size]]"),
         sub("protocol", 3, NONE, protocol, "Answers with each form of reply.", "type"),
-        sub("quicklist-packed-threshold", 3, NONE, accepted, "Does nothing: pages follow list-max-listpack-size.", "size"),
-        sub("replybuffer", -3, NONE, accepted, "Does nothing: output buffers have one form.", "what value"),
-        sub("dict-resizing", 3, NONE, accepted, "Does nothing: tables split and merge segment by segment.", "on"),
-        sub("hashtable-can-abort-shrink", 3, NONE, accepted, "Does nothing: tables split and merge segment by segment.", "on"),
-        sub("set-active-expire", 3, NONE, set_active_expire, "Turns active expiry on or off.", "on"),
+        sub(
+            "quicklist-packed-threshold",
+            3,
+            NONE,
+            accepted,
+            "Does nothing: pages follow list-max-listpack-size.",
+            "size",
+        ),
+        sub(
+            "replybuffer",
+            -3,
+            NONE,
+            accepted,
+            "Does nothing: output buffers have one form.",
+            "what value",
+        ),
+        sub(
+            "dict-resizing",
+            3,
+            NONE,
+            accepted,
+            "Does nothing: tables split and merge segment by segment.",
+            "on",
+        ),
+        sub(
+            "hashtable-can-abort-shrink",
+            3,
+            NONE,
+            accepted,
+            "Does nothing: tables split and merge segment by segment.",
+            "on",
+        ),
+        sub(
+            "set-active-expire",
+            3,
+            NONE,
+            set_active_expire,
+            "Turns active expiry on or off.",
+            "on",
+        ),
         sub("set-disable-deny-scripts", 3, NONE, accepted, "Does nothing.", "on"),
         sub("sleep", 3, NONE, sleep, "Holds the client's event loop back.", "seconds"),
         sub("stringmatch-len", 4, NONE, stringmatch, "Matches a pattern.", "length pattern"),
@@ -114,7 +160,10 @@ fn all_digest(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
 fn value_digest(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     let (index, now) = (turn.session.db, turn.lp.now.unix_ms);
     let sums: Vec<String> = under_all_locks(turn, |locked| {
-        args[2..].iter().map(|name| digest::hex(&digest::of_key(locked, index, name, now))).collect()
+        args[2..]
+            .iter()
+            .map(|name| digest::hex(&digest::of_key(locked, index, name, now)))
+            .collect()
     });
     let mut reply = turn.reply();
     reply.array(sums.len());
@@ -229,7 +278,7 @@ fn protocol(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     } else if is(what, "integer") {
         reply.integer(12345);
     } else if is(what, "double") {
-        reply.double(3.141);
+        reply.double(3.5);
     } else if is(what, "null") {
         reply.null();
     } else if is(what, "array") {

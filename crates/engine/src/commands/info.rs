@@ -200,8 +200,7 @@ fn clients(numbers: &Numbers<'_>, out: &mut String) {
     let largest = |pick: fn(&crate::session::ClientInfo) -> u64| {
         all.iter().map(|info| pick(info)).max().unwrap_or(0)
     };
-    let watching =
-        all.iter().filter(|info| info.watching.load(Ordering::Relaxed) > 0).count();
+    let watching = all.iter().filter(|info| info.watching.load(Ordering::Relaxed) > 0).count();
     let timed = all.iter().filter(|info| info.has_flag(crate::session::FLAG_BLOCKED)).count();
     let now = numbers.turn.lp.now.unix_ms;
     let (kind, reason) = match engine.pause(now) {

@@ -10,8 +10,7 @@ use crate::commands::help;
 use crate::registry::{Row, SessionRow};
 use crate::turn::{SessionFn, Turn};
 
-const FLAGS: Flags =
-    Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
+const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
 
 const fn sub(
     name: &'static str,
@@ -105,9 +104,8 @@ fn latency_graph(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     let drawn = turn
         .engine
         .latency(|monitor| monitor.history(args[2]).map(|history| graph(&name, history, now)));
-    let drawn = drawn.ok_or_else(|| {
-        ReplyError::new(format!("ERR No samples available for event '{name}'"))
-    })?;
+    let drawn = drawn
+        .ok_or_else(|| ReplyError::new(format!("ERR No samples available for event '{name}'")))?;
     turn.reply().verbatim(*b"txt", drawn);
     Ok(())
 }

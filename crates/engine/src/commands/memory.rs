@@ -32,12 +32,7 @@ pub const COMMANDS: &[SessionRow] = &[SessionRow::container(
             .tips(TIPS),
         SessionRow::new("usage", -3, Flags::READONLY, Group::Server, usage)
             .keys(&[KeySpec::one(2, KeyFlags::RO)])
-            .docs(
-                "4.0.0",
-                "Gives the bytes that a key takes.",
-                "O(1)",
-                "key [SAMPLES count]",
-            ),
+            .docs("4.0.0", "Gives the bytes that a key takes.", "O(1)", "key [SAMPLES count]"),
     ],
 )];
 
@@ -167,18 +162,9 @@ fn stats(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
         ("allocator.allocated", facts.allocated as i64),
         ("allocator.active", facts.active as i64),
         ("allocator.resident", facts.allocator_resident as i64),
-        (
-            "allocator-fragmentation.bytes",
-            facts.active as i64 - facts.allocated as i64,
-        ),
-        (
-            "allocator-rss.bytes",
-            facts.allocator_resident as i64 - facts.active as i64,
-        ),
-        (
-            "rss-overhead.bytes",
-            facts.resident as i64 - facts.allocator_resident as i64,
-        ),
+        ("allocator-fragmentation.bytes", facts.active as i64 - facts.allocated as i64),
+        ("allocator-rss.bytes", facts.allocator_resident as i64 - facts.active as i64),
+        ("rss-overhead.bytes", facts.resident as i64 - facts.allocator_resident as i64),
         ("fragmentation.bytes", facts.resident as i64 - used as i64),
     ];
     let mut reply = turn.reply();

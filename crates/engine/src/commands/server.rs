@@ -13,43 +13,43 @@ use crate::session::FLAG_MONITOR;
 use crate::turn::Turn;
 
 const ANYWHERE: Flags = Flags::LOADING.union(Flags::STALE).union(Flags::FAST);
-const ADMIN: Flags =
-    Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
+const ADMIN: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
 
 /// The rows of this file.
-pub const COMMANDS: &[SessionRow] = &[
-    SessionRow::new("time", 1, ANYWHERE, Group::Server, time)
-        .docs("2.6.0", "Gives the server's time.", "O(1)", "")
-        .tips(&["nondeterministic_output"]),
-    SessionRow::new("lolwut", -1, Flags::READONLY.union(Flags::FAST), Group::Server, lolwut)
-        .docs("5.0.0", "Draws something, and names the version.", "O(1)", "[VERSION version]"),
-    SessionRow::new("monitor", 1, ADMIN, Group::Server, monitor).docs(
-        "1.0.0",
-        "Shows every command as it is run.",
-        "O(1)",
-        "",
-    ),
-    SessionRow::new(
-        "shutdown",
-        -1,
-        ADMIN.union(Flags::NO_MULTI).union(Flags::ALLOW_BUSY),
-        Group::Server,
-        shutdown,
-    )
-    .docs(
-        "1.0.0",
-        "Stops the server.",
-        "O(N) when saving, with N the number of keys",
-        "[NOSAVE | SAVE] [NOW] [FORCE] [SAFE] [FAILOVER] [ABORT]",
-    ),
-    SessionRow::new("role", 1, ANYWHERE.union(Flags::NOSCRIPT), Group::Server, role)
-        .also(Categories::ADMIN.union(Categories::DANGEROUS))
-        .docs("2.8.12", "Gives the server's part in replication.", "O(1)", ""),
-    SessionRow::new("lastsave", 1, ANYWHERE, Group::Server, lastsave)
-        .also(Categories::ADMIN.union(Categories::DANGEROUS))
-        .docs("1.0.0", "Gives the time of the last snapshot.", "O(1)", "")
-        .tips(&["nondeterministic_output"]),
-];
+pub const COMMANDS: &[SessionRow] =
+    &[
+        SessionRow::new("time", 1, ANYWHERE, Group::Server, time)
+            .docs("2.6.0", "Gives the server's time.", "O(1)", "")
+            .tips(&["nondeterministic_output"]),
+        SessionRow::new("lolwut", -1, Flags::READONLY.union(Flags::FAST), Group::Server, lolwut)
+            .docs("5.0.0", "Draws something, and names the version.", "O(1)", "[VERSION version]"),
+        SessionRow::new("monitor", 1, ADMIN, Group::Server, monitor).docs(
+            "1.0.0",
+            "Shows every command as it is run.",
+            "O(1)",
+            "",
+        ),
+        SessionRow::new(
+            "shutdown",
+            -1,
+            ADMIN.union(Flags::NO_MULTI).union(Flags::ALLOW_BUSY),
+            Group::Server,
+            shutdown,
+        )
+        .docs(
+            "1.0.0",
+            "Stops the server.",
+            "O(N) when saving, with N the number of keys",
+            "[NOSAVE | SAVE] [NOW] [FORCE] [SAFE] [FAILOVER] [ABORT]",
+        ),
+        SessionRow::new("role", 1, ANYWHERE.union(Flags::NOSCRIPT), Group::Server, role)
+            .also(Categories::ADMIN.union(Categories::DANGEROUS))
+            .docs("2.8.12", "Gives the server's part in replication.", "O(1)", ""),
+        SessionRow::new("lastsave", 1, ANYWHERE, Group::Server, lastsave)
+            .also(Categories::ADMIN.union(Categories::DANGEROUS))
+            .docs("1.0.0", "Gives the time of the last snapshot.", "O(1)", "")
+            .tips(&["nondeterministic_output"]),
+    ];
 
 fn time(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
     let us = turn.lp.now.unix_us;

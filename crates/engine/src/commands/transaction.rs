@@ -19,10 +19,8 @@ use crate::registry::{Row, Run, SessionRow};
 use crate::session::{Multi, Queued, Session};
 use crate::turn::Turn;
 
-const FLAGS: Flags = Flags::NOSCRIPT
-    .union(Flags::LOADING)
-    .union(Flags::STALE)
-    .union(Flags::ALLOW_BUSY);
+const FLAGS: Flags =
+    Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::ALLOW_BUSY);
 
 const FAST: Flags = FLAGS.union(Flags::FAST);
 
@@ -98,9 +96,8 @@ fn watch(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
             // A key that is past its time already is the same as absent, and its deletion later
             // is no change: so it is deleted first, which other watchers are told of.
             let db = shard.db(session.db);
-            let expired = db
-                .find(key)
-                .filter(|slot| db.entry(*slot).expiry.is_some_and(|at| at < now));
+            let expired =
+                db.find(key).filter(|slot| db.entry(*slot).expiry.is_some_and(|at| at < now));
             if let Some(slot) = expired {
                 let old = shard.db_mut(session.db).remove(slot);
                 turn.lp.bin.free(old);
@@ -157,7 +154,8 @@ fn exec(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
     }
     let engine = turn.engine;
     let mut locked = plan(turn, &multi.queue).lock(&engine.shards);
-    let writes = |queued: &Queued| engine.registry.row(queued.row).spec.flags.contains(Flags::WRITE);
+    let writes =
+        |queued: &Queued| engine.registry.row(queued.row).spec.flags.contains(Flags::WRITE);
     if multi.queue.iter().any(writes) {
         locked = crate::blocking::with_destinations(engine, locked);
     }

@@ -113,7 +113,7 @@ impl<'a> Options<'a> {
     pub(super) fn parse(args: &'a [&'a [u8]], at: usize, syntax: Syntax) -> Result<Self> {
         let mut options = Self::default();
         let mut cursor = Cursor::new(args, at);
-        while let Some(word) = cursor.next() {
+        while let Some(word) = cursor.take_next() {
             let known = match syntax {
                 Syntax::GetEx => is(word, "persist") && options.say(Expiry::Persist),
                 Syntax::Set | Syntax::MsetEx => {
@@ -139,7 +139,7 @@ impl<'a> Options<'a> {
         } else if is(word, "get") {
             self.get = true;
         } else if is(word, "ifeq") && self.condition == Always {
-            let Some(wanted) = cursor.next() else { return false };
+            let Some(wanted) = cursor.take_next() else { return false };
             self.condition = Equals(wanted);
         } else {
             return false;
@@ -155,7 +155,7 @@ impl<'a> Options<'a> {
             Expiry::New(given, _) => given == unit,
             Expiry::Keep | Expiry::Persist => false,
         };
-        match cursor.next() {
+        match cursor.take_next() {
             Some(text) if fits => {
                 self.expiry = Expiry::New(unit, text);
                 true

@@ -92,7 +92,7 @@ impl<'a> Scan<'a> {
         let mut cursor = Cursor::new(args, 3);
         while cursor.left() > 0 {
             if cursor.left() > 1 && cursor.take("match") {
-                scan.pattern = cursor.next();
+                scan.pattern = cursor.take_next();
             } else if cursor.left() > 1 && cursor.take("count") {
                 let count = cursor.need_int()?;
                 scan.count =

@@ -60,11 +60,5 @@ pub(crate) fn distinct<T: Copy + Eq + Hash, R: FnMut() -> u64>(
         }
     }
     let (missing, left) = (n - seen.len(), len - seen.len());
-    select(
-        missing,
-        left,
-        all.filter(|item| !seen.contains(item)),
-        random,
-        emit,
-    );
+    select(missing, left, all.filter(|item| !seen.contains(item)), random, emit);
 }

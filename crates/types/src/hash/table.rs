@@ -47,12 +47,7 @@ impl<'a> Block<'a> {
     /// the ranges hold; anything else gives a block of nothing.
     #[inline]
     fn read(bytes: &'a [u8]) -> Self {
-        Self::parse(bytes).unwrap_or(Self {
-            expiry: 0,
-            name: &[],
-            value: &[],
-            size: 1,
-        })
+        Self::parse(bytes).unwrap_or(Self { expiry: 0, name: &[], value: &[], size: 1 })
     }
 
     #[inline]
@@ -73,12 +68,7 @@ impl<'a> Block<'a> {
         }
         let name = bytes.get(at..at + name_len)?;
         let value = bytes.get(at + name_len..at + name_len + value_len)?;
-        Some(Self {
-            expiry,
-            name,
-            value,
-            size: at + name_len + value_len,
-        })
+        Some(Self { expiry, name, value, size: at + name_len + value_len })
     }
 
     fn field(self) -> Field<'a> {
@@ -172,10 +162,7 @@ impl Keyed for Fields<'_> {
 
     #[inline]
     fn has_deadline(&self, value: u32) -> bool {
-        self.0
-            .bytes(Ref::from_raw(value))
-            .first()
-            .is_some_and(|flags| flags & HAS_EXPIRY != 0)
+        self.0.bytes(Ref::from_raw(value)).first().is_some_and(|flags| flags & HAS_EXPIRY != 0)
     }
 }
 
@@ -234,8 +221,7 @@ impl HashTable {
 
     #[inline]
     fn slot(&self, hash: u64, name: &[u8]) -> Option<Slot> {
-        self.table
-            .find(hash, |value| self.block(value).name == name)
+        self.table.find(hash, |value| self.block(value).name == name)
     }
 
     /// The field `name`, expired or not.
@@ -265,8 +251,7 @@ impl HashTable {
 
     /// One step of a scan.
     pub(super) fn scan<'a>(&'a self, cursor: u64, mut emit: impl FnMut(Field<'a>)) -> u64 {
-        self.table
-            .scan(cursor, Fields(&self.arena), |value| emit(self.field(value)))
+        self.table.scan(cursor, Fields(&self.arena), |value| emit(self.field(value)))
     }
 
     /// Gives the field `name` a value, and the expiry that `choose` makes of its old one (0: none,
@@ -284,11 +269,7 @@ impl HashTable {
             return None;
         };
         let at = Ref::from_raw(self.table.value(slot));
-        let Block {
-            expiry: old_expiry,
-            size: old_size,
-            ..
-        } = Block::read(self.arena.bytes(at));
+        let Block { expiry: old_expiry, size: old_size, .. } = Block::read(self.arena.bytes(at));
         let expiry = choose(old_expiry);
         self.rewrite(slot, old_size, name, value, expiry);
         self.note_expiry(slot, old_expiry, expiry);
@@ -388,11 +369,7 @@ impl HashTable {
             }
             n += due.len();
             // A removal that merged segments has moved others: begin again.
-            from = if self.table.segments() == segments {
-                segment
-            } else {
-                0
-            };
+            from = if self.table.segments() == segments { segment } else { 0 };
         }
         n
     }
@@ -421,8 +398,7 @@ impl HashTable {
         }
         let arena = &mut self.arena;
         for segment in 0..self.table.segments() {
-            self.table
-                .rewrite_segment(segment, |value| move_block(arena, Ref::from_raw(value)));
+            self.table.rewrite_segment(segment, |value| move_block(arena, Ref::from_raw(value)));
         }
         self.arena.end_compaction();
     }

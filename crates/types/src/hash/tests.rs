@@ -6,10 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn limits(entries: usize) -> Limits {
-    Limits {
-        hash_max_listpack_entries: entries,
-        ..Limits::default()
-    }
+    Limits { hash_max_listpack_entries: entries, ..Limits::default() }
 }
 
 /// A field of the model: value and expiry.
@@ -30,18 +27,12 @@ fn agree(hash: &Hash, model: &Model, now: u64) {
     assert_eq!(view.len(), model.len());
     assert_eq!(view.is_empty(), model.is_empty());
     assert_eq!(view.live_len(now), wanted.len());
-    assert_eq!(
-        view.expiring(),
-        model.values().filter(|field| field.1.is_some()).count()
-    );
+    assert_eq!(view.expiring(), model.values().filter(|field| field.1.is_some()).count());
     let mut seen = HashMap::new();
     for field in view.iter(now) {
         let expiry = model[&field.name.to_vec()].1;
         assert_eq!(field.expire_at_ms, expiry);
-        assert!(
-            seen.insert(field.name.to_vec(), field.value.to_vec())
-                .is_none()
-        );
+        assert!(seen.insert(field.name.to_vec(), field.value.to_vec()).is_none());
     }
     assert_eq!(seen, wanted);
     let mut scanned = HashMap::new();
@@ -105,16 +96,11 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 fn apply(hash: &mut Hash, model: &mut Model, limits: &Limits, now: &mut u64, step: Step) {
     let gone = |model: &Model, name: &[u8], now: u64| {
-        model
-            .get(name)
-            .is_none_or(|field| field.1.is_some_and(|at| at < now))
+        model.get(name).is_none_or(|field| field.1.is_some_and(|at| at < now))
     };
     match step {
         Step::Set(name, value) => {
-            assert_eq!(
-                hash.set(limits, &name, &value, *now),
-                gone(model, &name, *now)
-            );
+            assert_eq!(hash.set(limits, &name, &value, *now), gone(model, &name, *now));
             model.insert(name, (value, None));
         }
         Step::SetKeeping(name, value) => {
@@ -280,11 +266,7 @@ fn sixteen_and_sixteen_bytes_take_about_48() {
     }
     let before = hash.heap_bytes();
     hash.compact();
-    assert!(
-        hash.heap_bytes() < before / 3,
-        "{} of {before}",
-        hash.heap_bytes()
-    );
+    assert!(hash.heap_bytes() < before / 3, "{} of {before}", hash.heap_bytes());
     assert_eq!(hash.len(), 15_000);
     for i in (0..300_000).step_by(20) {
         assert!(hash.view().contains(format!("field-{i:010}").as_bytes(), 0));
@@ -333,8 +315,7 @@ fn samples_are_live_and_distinct() {
         for i in 0..3u32 {
             hash.set_expiry(i.to_string().as_bytes(), 10);
         }
-        hash.view()
-            .sample(50, 9, || rng.next_u64(), |_| panic!("nothing is live"));
+        hash.view().sample(50, 9, || rng.next_u64(), |_| panic!("nothing is live"));
     }
 }
 
@@ -349,15 +330,10 @@ fn samples_are_even() {
     let mut hits: HashMap<Vec<u8>, u32> = HashMap::new();
     for _ in 0..2000 {
         let mut note = |field: Field<'_>| *hits.entry(field.name.to_vec()).or_default() += 1;
-        hash.view()
-            .sample_distinct(0, 5, || rng.next_u64(), &mut note);
-        hash.view()
-            .sample_distinct(0, 25, || rng.next_u64(), &mut note);
+        hash.view().sample_distinct(0, 5, || rng.next_u64(), &mut note);
+        hash.view().sample_distinct(0, 25, || rng.next_u64(), &mut note);
     }
     // 1200 expected for each, with a deviation of about 33.
     assert_eq!(hits.len(), 50);
-    assert!(
-        hits.values().all(|&n| (1000..1400).contains(&n)),
-        "{hits:?}"
-    );
+    assert!(hits.values().all(|&n| (1000..1400).contains(&n)), "{hits:?}");
 }

@@ -53,11 +53,7 @@ pub(super) fn packed_fields(buf: &[u8], stride: usize) -> impl Iterator<Item = F
         {
             expire_at_ms = (at_ms > 0).then_some(at_ms.unsigned_abs());
         }
-        Some(Field {
-            name,
-            value,
-            expire_at_ms,
-        })
+        Some(Field { name, value, expire_at_ms })
     })
 }
 
@@ -75,11 +71,7 @@ impl<'a> HashRef<'a> {
 
     /// Number of fields that have not expired. O(n) when some field has an expiry.
     pub fn live_len(self, now_ms: u64) -> usize {
-        if self.expiring() == 0 {
-            self.len()
-        } else {
-            self.iter(now_ms).count()
-        }
+        if self.expiring() == 0 { self.len() } else { self.iter(now_ms).count() }
     }
 
     /// Whether there are no fields at all.
@@ -101,7 +93,7 @@ impl<'a> HashRef<'a> {
 
     /// The field `name`, expired or not.
     #[inline]
-    pub(super) fn find_any(self, name: &[u8]) -> Option<Field<'a>> {
+    pub fn find_any(self, name: &[u8]) -> Option<Field<'a>> {
         let (buf, stride) = match self {
             Self::Packed(buf) => (buf, PAIR),
             Self::PackedEx(buf) => (buf, TRIPLE),
@@ -110,23 +102,14 @@ impl<'a> HashRef<'a> {
         let at = packed::find(buf, name, stride)?;
         let (name, value_at) = packed::entry_at(buf, at)?;
         let (value, after) = packed::entry_at(buf, value_at)?;
-        let expiry = if stride == TRIPLE {
-            expiry_at(buf, after)
-        } else {
-            0
-        };
-        Some(Field {
-            name,
-            value,
-            expire_at_ms: (expiry != 0).then_some(expiry),
-        })
+        let expiry = if stride == TRIPLE { expiry_at(buf, after) } else { 0 };
+        Some(Field { name, value, expire_at_ms: (expiry != 0).then_some(expiry) })
     }
 
     /// The field `name` with value and expiry.
     #[inline]
     pub fn find(self, name: &[u8], now_ms: u64) -> Option<Field<'a>> {
-        self.find_any(name)
-            .filter(|field| !field.is_expired(now_ms))
+        self.find_any(name).filter(|field| !field.is_expired(now_ms))
     }
 
     /// The value of the field `name`. [`Entry::len`] is HSTRLEN.
@@ -153,8 +136,7 @@ impl<'a> HashRef<'a> {
     /// All fields that have not expired: in order of insertion when packed, else in no order.
     #[inline]
     pub fn iter(self, now_ms: u64) -> impl Iterator<Item = Field<'a>> {
-        self.iter_any()
-            .filter(move |field| !field.is_expired(now_ms))
+        self.iter_any().filter(move |field| !field.is_expired(now_ms))
     }
 
     /// One step of HSCAN: emits about ten fields, or all of a packed hash, and gives the cursor to go
@@ -198,9 +180,7 @@ impl<'a> HashRef<'a> {
                     emit(field);
                     continue;
                 }
-                let fields = table
-                    .values()
-                    .filter(|&value| !table.field(value).is_expired(now_ms));
+                let fields = table.values().filter(|&value| !table.field(value).is_expired(now_ms));
                 live = Some(fields.collect());
             }
             match live.as_deref() {
@@ -227,13 +207,7 @@ impl<'a> HashRef<'a> {
                 |random| table.sample(random),
                 |value| emit(table.field(value)),
             ),
-            _ => select(
-                n,
-                self.live_len(now_ms),
-                self.iter(now_ms),
-                &mut random,
-                emit,
-            ),
+            _ => select(n, self.live_len(now_ms), self.iter(now_ms), &mut random, emit),
         }
     }
 
@@ -241,9 +215,9 @@ impl<'a> HashRef<'a> {
     pub fn expiring(self) -> usize {
         match self {
             Self::Packed(_) => 0,
-            Self::PackedEx(buf) => packed_fields(buf, TRIPLE)
-                .filter(|field| field.expire_at_ms.is_some())
-                .count(),
+            Self::PackedEx(buf) => {
+                packed_fields(buf, TRIPLE).filter(|field| field.expire_at_ms.is_some()).count()
+            }
             Self::Table(table) => table.expiring(),
         }
     }
@@ -252,9 +226,9 @@ impl<'a> HashRef<'a> {
     pub fn earliest_expiry(self) -> Option<u64> {
         match self {
             Self::Packed(_) => None,
-            Self::PackedEx(buf) => packed_fields(buf, TRIPLE)
-                .filter_map(|field| field.expire_at_ms)
-                .min(),
+            Self::PackedEx(buf) => {
+                packed_fields(buf, TRIPLE).filter_map(|field| field.expire_at_ms).min()
+            }
             Self::Table(table) => table.earliest_expiry(),
         }
     }
@@ -269,11 +243,7 @@ impl<'a> HashRef<'a> {
                 let (mut name, mut value) = ([0; 20], [0; 20]);
                 for field in self.iter_any() {
                     let expiry = field.expire_at_ms.unwrap_or(0);
-                    table.put(
-                        field.name.text(&mut name),
-                        field.value.text(&mut value),
-                        |_| expiry,
-                    );
+                    table.put(field.name.text(&mut name), field.value.text(&mut value), |_| expiry);
                 }
                 Hash::Table(table)
             }

@@ -20,28 +20,16 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn from_packed(buf: Vec<u8>) -> Self {
         let count = packed::count(&buf) as u32;
-        Self {
-            buf,
-            start: 0,
-            count,
-        }
+        Self { buf, start: 0, count }
     }
 
     pub(super) fn with_capacity(bytes: usize) -> Self {
-        Self {
-            buf: Vec::with_capacity(bytes),
-            start: 0,
-            count: 0,
-        }
+        Self { buf: Vec::with_capacity(bytes), start: 0, count: 0 }
     }
 
     /// A page of one element, and no room.
     pub(super) fn of_one(element: &Encoded<'_>) -> Self {
-        let mut node = Self {
-            buf: Vec::with_capacity(element.len()),
-            start: 0,
-            count: 1,
-        };
+        let mut node = Self { buf: Vec::with_capacity(element.len()), start: 0, count: 1 };
         element.append_to(&mut node.buf);
         node
     }
@@ -189,8 +177,7 @@ impl Node {
                 if spared > 0 {
                     spared -= 1;
                 } else {
-                    self.buf
-                        .copy_within(start + kept_from..start + at, start + write);
+                    self.buf.copy_within(start + kept_from..start + at, start + write);
                     write += at - kept_from;
                     kept_from = after;
                     left -= 1;
@@ -212,11 +199,7 @@ impl Node {
         self.buf.truncate(self.start as usize + offset);
         self.count = index as u32;
         self.release();
-        Self {
-            buf: tail,
-            start: 0,
-            count,
-        }
+        Self { buf: tail, start: 0, count }
     }
 
     /// Adds the elements of `other` behind the own ones.

@@ -5,10 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::limits::Limits;
 
-const LIMIT: PageLimit = PageLimit {
-    bytes: 256,
-    count: u32::MAX,
-};
+const LIMIT: PageLimit = PageLimit { bytes: 256, count: u32::MAX };
 
 fn texts<'a>(elements: impl Iterator<Item = Entry<'a>>) -> Vec<Vec<u8>> {
     elements.map(Entry::to_vec).collect()
@@ -19,10 +16,7 @@ fn agree(list: &List, model: &VecDeque<Vec<u8>>) {
     assert_eq!(list.len(), model.len());
     assert_eq!(list.is_empty(), model.is_empty());
     assert!(list.pages.iter().all(|page| page.count() > 0));
-    assert_eq!(
-        list.pages.iter().map(|page| page.count()).sum::<usize>(),
-        list.len()
-    );
+    assert_eq!(list.pages.iter().map(|page| page.count()).sum::<usize>(), list.len());
     for page in &list.pages {
         assert!(packed::is_valid(page.bytes()));
         assert_eq!(packed::count(page.bytes()), page.count());
@@ -74,23 +68,12 @@ fn removals_inside_merge_pages() {
     let limit = Limits::default().list_page();
     let mut list = List::new();
     for i in 0..10_000 {
-        list.push_back(
-            limit,
-            if i % 10 == 0 {
-                b"keep-this-one"
-            } else {
-                b"drop-this-one"
-            },
-        );
+        list.push_back(limit, if i % 10 == 0 { b"keep-this-one" } else { b"drop-this-one" });
     }
     let before = list.pages.len();
     assert_eq!(list.remove(limit, End::Back, b"drop-this-one", 0), 9000);
     assert_eq!(list.len(), 1000);
-    assert!(
-        list.pages.len() * 4 < before,
-        "{} of {before}",
-        list.pages.len()
-    );
+    assert!(list.pages.len() * 4 < before, "{} of {before}", list.pages.len());
 }
 
 #[test]
@@ -151,16 +134,10 @@ fn packed_bytes_go_in_and_out() {
     list.push_front(LIMIT, b"a");
     list.push_back(LIMIT, b"3");
     let bytes = list.into_packed().unwrap();
-    assert_eq!(
-        texts(ListRef::Packed(&bytes).iter()),
-        [&b"a"[..], b"b", b"3"]
-    );
+    assert_eq!(texts(ListRef::Packed(&bytes).iter()), [&b"a"[..], b"b", b"3"]);
     assert_eq!(ListRef::Packed(&bytes).index(2), Some(Entry::Int(3)));
     assert_eq!(ListRef::Packed(&bytes).index(3), None);
-    assert_eq!(
-        texts(ListRef::Packed(&bytes).range_rev(1, 9)),
-        [&b"b"[..], b"a"]
-    );
+    assert_eq!(texts(ListRef::Packed(&bytes).range_rev(1, 9)), [&b"b"[..], b"a"]);
     let list = List::from_packed(bytes);
     assert_eq!(list.len(), 3);
 }
@@ -257,11 +234,7 @@ fn remove_from(model: &mut VecDeque<Vec<u8>>, end: End, text: &[u8], most: usize
 fn apply(list: &mut List, model: &mut VecDeque<Vec<u8>>, limit: PageLimit, step: Step) {
     let len = model.len();
     let existing = |model: &VecDeque<Vec<u8>>, at: usize| {
-        if len == 0 {
-            b"none".to_vec()
-        } else {
-            model[at % len].clone()
-        }
+        if len == 0 { b"none".to_vec() } else { model[at % len].clone() }
     };
     match step {
         Step::Push(End::Front, text) => {
@@ -274,11 +247,7 @@ fn apply(list: &mut List, model: &mut VecDeque<Vec<u8>>, limit: PageLimit, step:
         }
         Step::Pop(end) => {
             let popped = list.pop(limit, end, |entry| entry.to_vec());
-            let wanted = if end == End::Front {
-                model.pop_front()
-            } else {
-                model.pop_back()
-            };
+            let wanted = if end == End::Front { model.pop_front() } else { model.pop_back() };
             assert_eq!(popped, wanted);
         }
         Step::Set(at, text) => {
@@ -316,8 +285,7 @@ fn apply(list: &mut List, model: &mut VecDeque<Vec<u8>>, limit: PageLimit, step:
         Step::Positions(at, rank, most, looks) => {
             let text = existing(model, at);
             let mut found = Vec::new();
-            list.view()
-                .positions(&text, rank, most, looks, |i| found.push(i));
+            list.view().positions(&text, rank, most, looks, |i| found.push(i));
             assert_eq!(found, positions_in(model, &text, rank, most, looks));
         }
     }

@@ -72,25 +72,16 @@ impl<'a> ListRef<'a> {
     }
 
     fn walk(self, start: usize, count: usize, towards: End) -> Range<'a> {
-        let nothing = Range {
-            list: None,
-            page: 0,
-            current: packed::iter(&[]),
-            left: 0,
-            towards,
-        };
+        let nothing = Range { list: None, page: 0, current: packed::iter(&[]), left: 0, towards };
         let (list, page, bytes, offset) = match self {
             Self::Packed(bytes) => match packed::offset_of(bytes, start) {
                 Some(offset) => (None, 0, bytes, offset),
                 None => return nothing,
             },
             Self::Pages(list) => match list.locate(start) {
-                Some(place) => (
-                    Some(list),
-                    place.page,
-                    list.pages[place.page].bytes(),
-                    place.offset,
-                ),
+                Some(place) => {
+                    (Some(list), place.page, list.pages[place.page].bytes(), place.offset)
+                }
                 None => return nothing,
             },
         };
@@ -98,13 +89,7 @@ impl<'a> ListRef<'a> {
             End::Back => packed::iter_between(bytes, offset, bytes.len()),
             End::Front => packed::iter_between(bytes, 0, packed::next(bytes, offset)),
         };
-        Range {
-            list,
-            page,
-            current,
-            left: count,
-            towards,
-        }
+        Range { list, page, current, left: count, towards }
     }
 
     /// Calls `found` with the number of each element that is `text`, as LPOS: from the match number
@@ -127,11 +112,8 @@ impl<'a> ListRef<'a> {
         let (mut most, looks) = (unbounded(most), unbounded(looks).min(len));
         let mut skipped = rank.unsigned_abs().saturating_sub(1);
         let backwards = rank < 0;
-        let elements = if backwards {
-            self.range_rev(len - 1, looks)
-        } else {
-            self.range(0, looks)
-        };
+        let elements =
+            if backwards { self.range_rev(len - 1, looks) } else { self.range(0, looks) };
         for (step, entry) in elements.enumerate() {
             if entry != wanted {
                 continue;

@@ -26,8 +26,7 @@ fn width_for(n: i64) -> usize {
 /// Bytes of each integer of the set.
 #[inline]
 pub(super) fn width(buf: &[u8]) -> usize {
-    buf.first()
-        .map_or(2, |&width| usize::from(width.clamp(2, 8)))
+    buf.first().map_or(2, |&width| usize::from(width.clamp(2, 8)))
 }
 
 /// Number of integers.

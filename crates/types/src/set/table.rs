@@ -99,8 +99,7 @@ impl SetTable {
 
     #[inline]
     fn text_slot(&self, hash: u64, text: &[u8]) -> Option<Slot> {
-        self.texts
-            .find(hash, |value| text_of(&self.arena, value) == text)
+        self.texts.find(hash, |value| text_of(&self.arena, value) == text)
     }
 
     /// Whether the canonical `entry` is a member.
@@ -136,8 +135,7 @@ impl SetTable {
         let start = write_varint(block, 0, text.len());
         block[start..start + text.len()].copy_from_slice(text);
         let arena = &self.arena;
-        self.texts
-            .insert(hash_of_text, at.raw(), |value| hash(text_of(arena, value)));
+        self.texts.insert(hash_of_text, at.raw(), |value| hash(text_of(arena, value)));
         true
     }
 
@@ -146,8 +144,7 @@ impl SetTable {
     pub(super) fn remove(&mut self, entry: Entry<'_>) -> bool {
         if let Some(value) = small_integer(entry) {
             let slot = self.integer_slot(hash_integer(value), value);
-            slot.map(|slot| self.integers.remove(slot, hash_integer))
-                .is_some()
+            slot.map(|slot| self.integers.remove(slot, hash_integer)).is_some()
         } else {
             let mut room = [0; 20];
             let text = entry.text(&mut room);
@@ -192,10 +189,7 @@ impl SetTable {
     /// All members, in no order.
     #[inline]
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
-        self.integers
-            .iter()
-            .map(Key::Integer)
-            .chain(self.texts.iter().map(Key::Text))
+        self.integers.iter().map(Key::Integer).chain(self.texts.iter().map(Key::Text))
     }
 
     /// A member at random.
@@ -236,8 +230,7 @@ impl SetTable {
         }
         let arena = &mut self.arena;
         for segment in 0..self.texts.segments() {
-            self.texts
-                .rewrite_segment(segment, |value| move_block(arena, Ref::from_raw(value)));
+            self.texts.rewrite_segment(segment, |value| move_block(arena, Ref::from_raw(value)));
         }
         self.arena.end_compaction();
     }

@@ -6,11 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn limits(ints: usize, members: usize) -> Limits {
-    Limits {
-        set_max_intset_entries: ints,
-        set_max_listpack_entries: members,
-        ..Limits::default()
-    }
+    Limits { set_max_intset_entries: ints, set_max_listpack_entries: members, ..Limits::default() }
 }
 
 fn members(set: &Set) -> HashSet<Vec<u8>> {
@@ -157,11 +153,7 @@ fn integers_take_nine_bytes_and_strings_33() {
     }
     let before = set.heap_bytes();
     set.compact();
-    assert!(
-        set.heap_bytes() < before / 3,
-        "{} of {before}",
-        set.heap_bytes()
-    );
+    assert!(set.heap_bytes() < before / 3, "{} of {before}", set.heap_bytes());
     let mut rest = (0..300_000).filter(kept);
     assert!(rest.all(|i| set.contains(format!("member-{i:09}").as_bytes())));
 }

@@ -26,10 +26,7 @@ pub(super) struct Bucket {
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 impl Bucket {
-    pub(super) const EMPTY: Bucket = Bucket {
-        values: [0; LANES],
-        meta: [0; 16],
-    };
+    pub(super) const EMPTY: Bucket = Bucket { values: [0; LANES], meta: [0; 16] };
 
     /// Bit i is set when lane i is taken.
     #[inline]
@@ -116,9 +113,7 @@ fn matches_wide(meta: &[u8; 16], tag: u8) -> u32 {
 /// The scalar twin of the SIMD comparison.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 fn matches_scalar(meta: &[u8; 16], tag: u8) -> u32 {
-    meta.iter()
-        .enumerate()
-        .fold(0, |mask, (i, &b)| mask | u32::from(b == tag) << i)
+    meta.iter().enumerate().fold(0, |mask, (i, &b)| mask | u32::from(b == tag) << i)
 }
 
 #[cfg(test)]

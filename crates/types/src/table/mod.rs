@@ -113,13 +113,7 @@ impl std::fmt::Debug for Table {
 impl Table {
     /// A table that holds no memory.
     pub const fn new() -> Self {
-        Self {
-            directory: Vec::new(),
-            segments: Vec::new(),
-            depth: 0,
-            len: 0,
-            deadlines: 0,
-        }
+        Self { directory: Vec::new(), segments: Vec::new(), depth: 0, len: 0, deadlines: 0 }
     }
 
     /// Values in the table.
@@ -152,11 +146,7 @@ impl Table {
         }
         let segment = self.segment_index(prefix_of(hash));
         let place = self.segments[segment].find(hash, eq)?;
-        Some(Slot {
-            segment: segment as u32,
-            place,
-            hash,
-        })
+        Some(Slot { segment: segment as u32, place, hash })
     }
 
     /// Fetches the home bucket of `hash` into the cache.
@@ -250,11 +240,7 @@ impl Table {
         let values = low.drain(keyed);
         low.depth += 1;
         for (hash, value) in values {
-            let to = if prefix_of(hash) & half == 0 {
-                &mut *low
-            } else {
-                &mut high
-            };
+            let to = if prefix_of(hash) & half == 0 { &mut *low } else { &mut high };
             place(to, hash, value);
             if had_deadlines && keyed.has_deadline(value) {
                 to.deadlines += 1;
@@ -268,11 +254,7 @@ impl Table {
     /// Lets the directory entries of a segment name it.
     fn point(&mut self, prefix: u32, depth: u8, index: usize) {
         let shift = 32 - u32::from(self.depth);
-        let first = if self.depth == 0 {
-            0
-        } else {
-            (prefix >> shift) as usize
-        };
+        let first = if self.depth == 0 { 0 } else { (prefix >> shift) as usize };
         let span = 1 << (self.depth - depth);
         self.directory[first..first + span].fill(index as u32);
     }
@@ -311,11 +293,7 @@ impl Table {
         if other.depth != depth || together * MERGE_FILL >= segment.capacity() {
             return;
         }
-        let (keep, gone) = if prefix < other.prefix {
-            (index, buddy)
-        } else {
-            (buddy, index)
-        };
+        let (keep, gone) = if prefix < other.prefix { (index, buddy) } else { (buddy, index) };
         let values = self.segments[gone].drain(keyed);
         let (deadlines, earliest) = (self.segments[gone].deadlines, self.segments[gone].earliest);
         let gone_deadlines = if deadlines > 0 || earliest != u64::MAX {
@@ -396,11 +374,7 @@ impl Table {
                 (next_home, next_prefix) = (home, end);
             }
         }
-        if next_home >= BUCKETS {
-            0
-        } else {
-            (next_home as u64) << 32 | next_prefix
-        }
+        if next_home >= BUCKETS { 0 } else { (next_home as u64) << 32 | next_prefix }
     }
 
     /// One value, each with the same chance; `random` gives uniform 64-bit numbers.
@@ -411,22 +385,12 @@ impl Table {
         // Every segment has the same number of positions but for spilled values, so a uniform
         // position, rejected when free, is a uniform value. Merging keeps a segment 1/8 full on
         // average; after many misses (a table just emptied) the nearest value has to do.
-        let longest = self
-            .segments
-            .iter()
-            .take(1)
-            .map(Segment::capacity)
-            .sum::<usize>() as u64;
+        let longest = self.segments.iter().take(1).map(Segment::capacity).sum::<usize>() as u64;
         for _ in 0..256 {
             let bits = random();
             let segment = (u128::from(bits) * self.segments.len() as u128) >> 64;
             let segment = &self.segments[segment as usize];
-            let span = longest
-                + if segment.spilled() > 0 {
-                    BUCKETS as u64
-                } else {
-                    0
-                };
+            let span = longest + if segment.spilled() > 0 { BUCKETS as u64 } else { 0 };
             let at = ((u128::from(random()) * u128::from(span)) >> 64) as usize;
             if let Some(value) = segment.nth(at) {
                 return Some(value);
@@ -490,19 +454,13 @@ impl Table {
     /// The next segment at or after `from` that may hold a deadline at or before `now`.
     pub fn due_segment(&self, from: usize, now: u64) -> Option<usize> {
         let rest = self.segments.get(from..)?;
-        rest.iter()
-            .position(|s| s.deadlines > 0 && s.earliest <= now)
-            .map(|at| from + at)
+        rest.iter().position(|s| s.deadlines > 0 && s.earliest <= now).map(|at| from + at)
     }
 
     /// Sets the lower bound of a segment's deadlines, after its owner has looked at all of them.
     pub fn set_earliest(&mut self, index: usize, earliest: u64) {
         if let Some(segment) = self.segments.get_mut(index) {
-            segment.earliest = if segment.deadlines == 0 {
-                u64::MAX
-            } else {
-                earliest
-            };
+            segment.earliest = if segment.deadlines == 0 { u64::MAX } else { earliest };
         }
     }
 

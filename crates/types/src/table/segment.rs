@@ -72,10 +72,7 @@ impl Segment {
         let (first, tag) = (self.index(home_of(hash)), tag_of(hash));
         let home = &self.buckets[first];
         if let Some(lane) = search(home, tag, &mut eq) {
-            return Some(Place::Bucket {
-                bucket: first as u8,
-                lane,
-            });
+            return Some(Place::Bucket { bucket: first as u8, lane });
         }
         if home.away() == 0 {
             return None;
@@ -87,16 +84,10 @@ impl Segment {
     fn find_away(&self, first: usize, tag: u8, mut eq: impl FnMut(u32) -> bool) -> Option<Place> {
         for bucket in self.window(first).skip(1) {
             if let Some(lane) = search(&self.buckets[bucket], tag, &mut eq) {
-                return Some(Place::Bucket {
-                    bucket: bucket as u8,
-                    lane,
-                });
+                return Some(Place::Bucket { bucket: bucket as u8, lane });
             }
         }
-        self.spill
-            .iter()
-            .position(|&v| eq(v))
-            .map(|at| Place::Spill(at as u32))
+        self.spill.iter().position(|&v| eq(v)).map(|at| Place::Spill(at as u32))
     }
 
     /// Up to four values whose tag matches: what a look-up will follow.
@@ -148,10 +139,8 @@ impl Segment {
             return false;
         };
         while distance >= WINDOW {
-            let Some(back) = (1..WINDOW).rev().find_map(|back| {
-                self.hop((first + distance - back) & mask, back, keyed)
-                    .then_some(back)
-            }) else {
+            let hops = |back: &usize| self.hop((first + distance - back) & mask, *back, keyed);
+            let Some(back) = (1..WINDOW).rev().find(hops) else {
                 return false;
             };
             distance -= back;
@@ -278,11 +267,7 @@ impl Segment {
     ) -> usize {
         let first = self.index(home);
         let next = (first + 1) << (HOME_BITS - self.buckets.len().trailing_zeros());
-        let reach = if self.buckets[first].away() == 0 {
-            1
-        } else {
-            WINDOW
-        };
+        let reach = if self.buckets[first].away() == 0 { 1 } else { WINDOW };
         for bucket in self.window(first).take(reach) {
             let held = &self.buckets[bucket];
             for lane in lanes(held.used()) {

@@ -24,7 +24,7 @@ fn model_run(seed: u64, hash: fn(u32) -> u64, space: u64, rounds: usize) {
         let value = rng.below(space) as u32;
         let found = table.find(hash(value), |v| v == value);
         assert_eq!(found.is_some(), model.contains(&value));
-        let growing = (round / (rounds / 6).max(1)) % 2 == 0;
+        let growing = (round / (rounds / 6).max(1)).is_multiple_of(2);
         match found {
             Some(slot) if !growing || rng.below(4) == 0 => {
                 assert_eq!(table.value(slot), value);
@@ -135,9 +135,7 @@ fn samples_are_uniform() {
     let mut hits: BTreeMap<u32, u32> = BTreeMap::new();
     let draws = if cfg!(miri) { 3_000 } else { 300_000 };
     for _ in 0..draws {
-        *hits
-            .entry(table.sample(|| rng.next_u64()).unwrap())
-            .or_default() += 1;
+        *hits.entry(table.sample(|| rng.next_u64()).unwrap()).or_default() += 1;
     }
     if !cfg!(miri) {
         // Chi-squared with 2999 degrees of freedom: mean 2999, standard deviation 77.
@@ -176,10 +174,7 @@ fn segments_count_their_deadlines() {
         for (index, segment) in table.segments.iter().enumerate() {
             let with: Vec<u32> = segment.iter().filter(|v| v % 3 == 0).collect();
             assert_eq!(usize::from(segment.deadlines), with.len());
-            assert!(
-                with.iter()
-                    .all(|v| segment.earliest <= 1000 + u64::from(*v))
-            );
+            assert!(with.iter().all(|v| segment.earliest <= 1000 + u64::from(*v)));
             let due = with.iter().any(|v| u64::from(*v) + 1000 <= 1500);
             if due {
                 assert_eq!(table.due_segment(index, 1500), Some(index));
@@ -200,8 +195,5 @@ fn segments_count_their_deadlines() {
         }
     }
     check(&table);
-    assert_eq!(
-        table.deadlines(),
-        table.iter().filter(|v| v % 3 == 0).count()
-    );
+    assert_eq!(table.deadlines(), table.iter().filter(|v| v % 3 == 0).count());
 }

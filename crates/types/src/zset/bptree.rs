@@ -107,10 +107,9 @@ impl<const L: usize, const F: usize> Inner<L, F> {
     fn heap_bytes(&self) -> usize {
         match &self.kids {
             Kids::Leaves(leaves) => leaves.len() * size_of::<Leaf<L>>(),
-            Kids::Inners(inners) => inners
-                .iter()
-                .map(|inner| size_of::<Self>() + inner.heap_bytes())
-                .sum(),
+            Kids::Inners(inners) => {
+                inners.iter().map(|inner| size_of::<Self>() + inner.heap_bytes()).sum()
+            }
         }
     }
 }
@@ -162,15 +161,9 @@ impl<const L: usize, const F: usize> BpTree<L, F> {
     /// An empty tree; allocates nothing.
     pub(super) const fn new() -> Self {
         const {
-            assert!(
-                L >= 4 && F >= 4,
-                "splitting two nodes into three needs four parts"
-            );
+            assert!(L >= 4 && F >= 4, "splitting two nodes into three needs four parts");
         }
-        Self {
-            root: Root::Empty,
-            len: 0,
-        }
+        Self { root: Root::Empty, len: 0 }
     }
 
     #[inline]
@@ -237,14 +230,7 @@ impl<const L: usize, const F: usize> BpTree<L, F> {
             Root::Empty => self.root = Root::Leaf(Page::new(Leaf::of(slot))),
             Root::Leaf(leaf) => leaf.edit().insert(slot, &before),
             Root::Inner(inner) => {
-                inner.edit().insert(
-                    slot,
-                    &before,
-                    Edge {
-                        first: true,
-                        last: true,
-                    },
-                );
+                inner.edit().insert(slot, &before, Edge { first: true, last: true });
             }
         }
     }

@@ -18,11 +18,7 @@ impl<const L: usize, const F: usize> Inner<L, F> {
         let below: Vec<Seen> = match &self.kids {
             Kids::Leaves(leaves) => leaves
                 .iter()
-                .map(|leaf| Seen {
-                    depth: 0,
-                    leaves: 1,
-                    slots: leaf.slots.to_vec(),
-                })
+                .map(|leaf| Seen { depth: 0, leaves: 1, slots: leaf.slots.to_vec() })
                 .collect(),
             Kids::Inners(inners) => inners.iter().map(|inner| inner.check()).collect(),
         };
@@ -31,11 +27,7 @@ impl<const L: usize, const F: usize> Inner<L, F> {
         let depth = below[0].depth;
         for (i, seen) in below.iter().enumerate() {
             assert_eq!(seen.depth, depth, "leaves are equally deep");
-            assert_eq!(
-                seen.slots.len(),
-                self.index.counts[i] as usize,
-                "count of child {i}"
-            );
+            assert_eq!(seen.slots.len(), self.index.counts[i] as usize, "count of child {i}");
             assert_eq!(seen.slots[0], self.index.seps[i], "separator of child {i}");
         }
         Seen {
@@ -65,10 +57,7 @@ impl<const L: usize, const F: usize> BpTree<L, F> {
 }
 
 fn slot(key: u32) -> Slot {
-    Slot {
-        prefix: key,
-        at: Ref::from_raw(key),
-    }
+    Slot { prefix: key, at: Ref::from_raw(key) }
 }
 
 fn insert<const L: usize, const F: usize>(tree: &mut BpTree<L, F>, key: u32) {

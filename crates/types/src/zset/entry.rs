@@ -150,12 +150,7 @@ fn parts(bytes: &[u8]) -> Parts {
         }
     }
     let member_at = score_at + WIDTHS[usize::from(form)];
-    Parts {
-        form,
-        score_at,
-        member_at,
-        end: member_at + len,
-    }
+    Parts { form, score_at, member_at, end: member_at + len }
 }
 
 #[inline]
@@ -177,13 +172,7 @@ fn read_score(at: &[u8], form: u8) -> f64 {
 pub(super) fn read(bytes: &[u8]) -> (Entry<'_>, usize) {
     let parts = parts(bytes);
     let score = read_score(&bytes[parts.score_at..], parts.form);
-    (
-        Entry {
-            member: &bytes[parts.member_at..parts.end],
-            score,
-        },
-        parts.end,
-    )
+    (Entry { member: &bytes[parts.member_at..parts.end], score }, parts.end)
 }
 
 /// Only the score of the entry at the start of `bytes`.
@@ -219,11 +208,7 @@ const HIGH: u64 = (1023 + 64) << 52;
 pub(super) fn prefix(score: f64) -> u32 {
     let magnitude = score.abs().to_bits().clamp(LOW, HIGH - 1);
     let image = ((magnitude - LOW) >> 28) as u32;
-    if score < 0.0 {
-        (1 << 31) - 1 - image
-    } else {
-        1 << 31 | image
-    }
+    if score < 0.0 { (1 << 31) - 1 - image } else { 1 << 31 | image }
 }
 
 #[cfg(test)]
@@ -275,16 +260,10 @@ mod tests {
             assert!(prefix(pair[0]) <= prefix(pair[1]), "{pair:?}");
         }
         assert_eq!(prefix(-0.0), prefix(0.0));
-        assert_eq!(
-            (prefix(f64::NEG_INFINITY), prefix(f64::INFINITY)),
-            (0, u32::MAX)
-        );
+        assert_eq!((prefix(f64::NEG_INFINITY), prefix(f64::INFINITY)), (0, u32::MAX));
         let mut rng = ochre_base::rng::Rng::new(6);
         for _ in 0..20_000 {
-            let (a, b) = (
-                f64::from_bits(rng.next_u64()),
-                f64::from_bits(rng.next_u64()),
-            );
+            let (a, b) = (f64::from_bits(rng.next_u64()), f64::from_bits(rng.next_u64()));
             if a < b {
                 assert!(prefix(a) <= prefix(b), "{a} {b}");
             }
@@ -313,13 +292,7 @@ mod tests {
         let mut bytes = vec![0; 16];
         write(&mut bytes, 1.0, b"ab");
         assert!(rewrite_score(&mut bytes, -5.0));
-        assert_eq!(
-            read(&bytes).0,
-            Entry {
-                member: b"ab",
-                score: -5.0
-            }
-        );
+        assert_eq!(read(&bytes).0, Entry { member: b"ab", score: -5.0 });
         assert!(!rewrite_score(&mut bytes, 0.5));
         assert_eq!(score(&bytes), -5.0);
         assert_eq!(member(&bytes), b"ab");

@@ -41,12 +41,7 @@ impl<'a> Iter<'a> {
                 }
                 Form::Up(walk, span.len())
             }
-            Order::Descending => Form::Down(PackedDown {
-                bytes,
-                span,
-                noted: [0; AHEAD],
-                held: 0,
-            }),
+            Order::Descending => Form::Down(PackedDown { bytes, span, noted: [0; AHEAD], held: 0 }),
         })
     }
 
@@ -130,12 +125,7 @@ pub(super) struct TreeIter<'a, const L: usize, const F: usize> {
 impl<'a, const L: usize, const F: usize> TreeIter<'a, L, F> {
     /// Over `span`, which lies within the tree.
     pub(super) fn new(tree: &'a ZsetTree<L, F>, span: Range<usize>, order: Order) -> Self {
-        Self {
-            tree,
-            span,
-            order,
-            leaf: &[],
-        }
+        Self { tree, span, order, leaf: &[] }
     }
 
     /// Finds the leaf of the next rank to give.
@@ -154,9 +144,7 @@ impl<'a, const L: usize, const F: usize> TreeIter<'a, L, F> {
         match self.order {
             Order::Ascending => self.leaf[..first].iter().for_each(|s| self.ask(*s)),
             Order::Descending => {
-                self.leaf[self.leaf.len() - first..]
-                    .iter()
-                    .for_each(|s| self.ask(*s));
+                self.leaf[self.leaf.len() - first..].iter().for_each(|s| self.ask(*s));
             }
         }
     }

@@ -31,10 +31,7 @@ pub(super) struct Slot {
 
 impl Default for Slot {
     fn default() -> Self {
-        Self {
-            prefix: 0,
-            at: Ref::from_raw(0),
-        }
+        Self { prefix: 0, at: Ref::from_raw(0) }
     }
 }
 
@@ -44,9 +41,7 @@ const _: () = assert!(size_of::<Slot>() == 8);
 /// less than a binary search's four or five misses one after the other.
 #[inline]
 pub(super) fn position(slots: &[Slot], before: &impl Fn(Slot) -> bool) -> usize {
-    slots
-        .chunks(64 / size_of::<Slot>())
-        .for_each(|line| prefetch(&line[0]));
+    slots.chunks(64 / size_of::<Slot>()).for_each(|line| prefetch(&line[0]));
     slots.partition_point(|slot| before(*slot))
 }
 
@@ -139,10 +134,7 @@ pub(super) struct Index<const F: usize> {
 
 impl<const F: usize> Index<F> {
     pub(super) fn new() -> Self {
-        Self {
-            seps: Run::new(),
-            counts: Run::new(),
-        }
+        Self { seps: Run::new(), counts: Run::new() }
     }
 
     /// The child that holds the position `before` describes (the last one that begins before it).
@@ -167,10 +159,7 @@ impl<const F: usize> Index<F> {
 
     #[inline]
     pub(super) fn slots_before(&self, child: usize) -> usize {
-        self.counts[..child]
-            .iter()
-            .map(|count| *count as usize)
-            .sum()
+        self.counts[..child].iter().map(|count| *count as usize).sum()
     }
 
     pub(super) fn insert(&mut self, i: usize, child: &impl Child) {
@@ -213,10 +202,7 @@ pub(super) struct Edge {
 
 impl Edge {
     pub(super) fn of_child(self, i: usize, children: usize) -> Self {
-        Self {
-            first: self.first && i == 0,
-            last: self.last && i + 1 == children,
-        }
+        Self { first: self.first && i == 0, last: self.last && i + 1 == children }
     }
 }
 
@@ -242,10 +228,7 @@ impl<const L: usize, const F: usize> Child for Inner<L, F> {
             Kids::Leaves(_) => Kids::Leaves(SmallVec::new()),
             Kids::Inners(_) => Kids::Inners(SmallVec::new()),
         };
-        Self {
-            index: Index::new(),
-            kids,
-        }
+        Self { index: Index::new(), kids }
     }
 
     fn give_front(&mut self, k: usize, to: &mut Self) {

@@ -63,10 +63,7 @@ pub(super) struct Found {
 /// The number of entries. O(1) below 65535.
 #[inline]
 pub(super) fn len(bytes: &[u8]) -> usize {
-    match bytes
-        .first_chunk::<HEAD>()
-        .map(|count| u16::from_le_bytes(*count))
-    {
+    match bytes.first_chunk::<HEAD>().map(|count| u16::from_le_bytes(*count)) {
         None => 0,
         Some(UNCOUNTED) => Walk::new(bytes).count(),
         Some(count) => usize::from(count),
@@ -88,11 +85,7 @@ pub(super) fn find(bytes: &[u8], member: &[u8]) -> Option<Found> {
     Walk::new(bytes)
         .enumerate()
         .find(|(_, (_, entry))| entry.member == member)
-        .map(|(rank, (at, entry))| Found {
-            rank,
-            at,
-            score: entry.score,
-        })
+        .map(|(rank, (at, entry))| Found { rank, at, score: entry.score })
 }
 
 /// The entry at `rank`.
@@ -107,20 +100,12 @@ pub(super) fn offset_at(bytes: &[u8], rank: usize) -> usize {
 
 /// The ranks whose scores are in `range`.
 pub(super) fn score_span(bytes: &[u8], range: &ScoreRange) -> Range<usize> {
-    span(
-        bytes,
-        |e| range.is_above(e.score),
-        |e| range.is_below(e.score),
-    )
+    span(bytes, |e| range.is_above(e.score), |e| range.is_below(e.score))
 }
 
 /// The ranks whose members are in `range`.
 pub(super) fn lex_span(bytes: &[u8], range: &LexRange<'_>) -> Range<usize> {
-    span(
-        bytes,
-        |e| range.is_above(e.member),
-        |e| range.is_below(e.member),
-    )
+    span(bytes, |e| range.is_above(e.member), |e| range.is_below(e.member))
 }
 
 fn span(
@@ -138,18 +123,12 @@ fn span(
 
 /// The size that `bytes` would have with one more entry.
 pub(super) fn size_with(bytes: &[u8], score: f64, member_len: usize) -> usize {
-    bytes
-        .len()
-        .max(HEAD)
-        .saturating_add(entry::size(score, member_len))
+    bytes.len().max(HEAD).saturating_add(entry::size(score, member_len))
 }
 
 /// Adds an entry whose member is absent, at its place.
 pub(super) fn insert(bytes: &mut Vec<u8>, score: f64, member: &[u8]) {
-    let new = Entry {
-        member,
-        score: score + 0.0,
-    };
+    let new = Entry { member, score: score + 0.0 };
     let at = Walk::new(bytes)
         .find(|(_, entry)| entry.order(&new).is_gt())
         .map_or(bytes.len().max(HEAD), |(at, _)| at);
@@ -159,14 +138,7 @@ pub(super) fn insert(bytes: &mut Vec<u8>, score: f64, member: &[u8]) {
 /// Adds an entry that follows all others.
 pub(super) fn push(bytes: &mut Vec<u8>, score: f64, member: &[u8]) {
     let at = bytes.len().max(HEAD);
-    insert_at(
-        bytes,
-        at,
-        Entry {
-            member,
-            score: score + 0.0,
-        },
-    );
+    insert_at(bytes, at, Entry { member, score: score + 0.0 });
 }
 
 fn insert_at(bytes: &mut Vec<u8>, at: usize, new: Entry<'_>) {

@@ -38,35 +38,21 @@ impl ScoreRange {
     /// From `min` to `max`, both included.
     pub const fn inclusive(min: f64, max: f64) -> Self {
         Self {
-            min: ScoreBound {
-                value: min,
-                exclusive: false,
-            },
-            max: ScoreBound {
-                value: max,
-                exclusive: false,
-            },
+            min: ScoreBound { value: min, exclusive: false },
+            max: ScoreBound { value: max, exclusive: false },
         }
     }
 
     /// Whether `score` lies below the range.
     #[inline]
     pub fn is_above(&self, score: f64) -> bool {
-        if self.min.exclusive {
-            score <= self.min.value
-        } else {
-            score < self.min.value
-        }
+        if self.min.exclusive { score <= self.min.value } else { score < self.min.value }
     }
 
     /// Whether `score` lies above the range.
     #[inline]
     pub fn is_below(&self, score: f64) -> bool {
-        if self.max.exclusive {
-            score >= self.max.value
-        } else {
-            score > self.max.value
-        }
+        if self.max.exclusive { score >= self.max.value } else { score > self.max.value }
     }
 
     /// Whether `score` is in the range.
@@ -141,14 +127,8 @@ mod tests {
 
     fn scores(min: f64, open_min: bool, max: f64, open_max: bool) -> ScoreRange {
         ScoreRange {
-            min: ScoreBound {
-                value: min,
-                exclusive: open_min,
-            },
-            max: ScoreBound {
-                value: max,
-                exclusive: open_max,
-            },
+            min: ScoreBound { value: min, exclusive: open_min },
+            max: ScoreBound { value: max, exclusive: open_max },
         }
     }
 

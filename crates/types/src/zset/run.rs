@@ -17,10 +17,7 @@ impl<T: Copy + Default, const N: usize> Run<T, N> {
 
     pub(super) fn new() -> Self {
         let () = Self::FITS;
-        Self {
-            len: 0,
-            items: [T::default(); N],
-        }
+        Self { len: 0, items: [T::default(); N] }
     }
 
     #[inline]
@@ -87,10 +84,7 @@ mod tests {
         left.give_back(2, &mut right);
         assert_eq!((&left[..], &right[..]), (&[0, 1, 2, 3][..], &[4, 5, 6][..]));
         right.give_front(3, &mut left);
-        assert_eq!(
-            (&left[..], &right[..]),
-            (&[0, 1, 2, 3, 4, 5, 6][..], &[][..])
-        );
+        assert_eq!((&left[..], &right[..]), (&[0, 1, 2, 3, 4, 5, 6][..], &[][..]));
         left.remove(1..5);
         left.insert(1, 9);
         assert_eq!(left[..], [0, 9, 5, 6]);

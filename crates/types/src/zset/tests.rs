@@ -31,15 +31,9 @@ impl Model {
         }
         self.remove(member);
         let key = (score, member.to_vec());
-        let at = self
-            .0
-            .partition_point(|e| e.partial_cmp(&key) == Some(std::cmp::Ordering::Less));
+        let at = self.0.partition_point(|e| e.partial_cmp(&key) == Some(std::cmp::Ordering::Less));
         self.0.insert(at, key);
-        if old.is_some() {
-            Change::Updated
-        } else {
-            Change::Added
-        }
+        if old.is_some() { Change::Updated } else { Change::Added }
     }
 
     fn remove(&mut self, member: &[u8]) -> Option<f64> {
@@ -57,9 +51,7 @@ impl Model {
 }
 
 fn owned<'a>(entries: impl Iterator<Item = Entry<'a>>) -> Vec<(f64, Vec<u8>)> {
-    entries
-        .map(|entry| (entry.score, entry.member.to_vec()))
-        .collect()
+    entries.map(|entry| (entry.score, entry.member.to_vec())).collect()
 }
 
 /// Few scores, so that ties are common; sums of prefixes that tie and scores that do not.
@@ -87,14 +79,8 @@ fn member() -> impl Strategy<Value = Vec<u8>> {
 
 fn score_range() -> impl Strategy<Value = ScoreRange> {
     (score(), any::<bool>(), score(), any::<bool>()).prop_map(|(a, open_a, b, open_b)| ScoreRange {
-        min: ScoreBound {
-            value: a,
-            exclusive: open_a,
-        },
-        max: ScoreBound {
-            value: b,
-            exclusive: open_b,
-        },
+        min: ScoreBound { value: a, exclusive: open_a },
+        max: ScoreBound { value: b, exclusive: open_b },
     })
 }
 
@@ -227,49 +213,23 @@ fn check_view(set: ZsetRef<'_>, model: &Model, ranges: &[ScoreRange], rng: &mut 
     let (len, all) = (model.0.len(), &model.0);
     assert_eq!((set.len(), set.is_empty()), (len, len == 0));
     assert_eq!(owned(set.iter()), *all);
-    assert_eq!(
-        owned(set.first().into_iter().chain(set.last())).len(),
-        len.min(1) * 2
-    );
+    assert_eq!(owned(set.first().into_iter().chain(set.last())).len(), len.min(1) * 2);
     for (rank, (score, member)) in all.iter().enumerate() {
         assert_eq!(set.score(member), Some(*score));
         assert_eq!(set.rank(member, Order::Ascending), Some((rank, *score)));
-        assert_eq!(
-            set.rank(member, Order::Descending),
-            Some((len - 1 - rank, *score))
-        );
-        assert_eq!(
-            set.at_rank(rank),
-            Some(Entry {
-                member,
-                score: *score
-            })
-        );
+        assert_eq!(set.rank(member, Order::Descending), Some((len - 1 - rank, *score)));
+        assert_eq!(set.at_rank(rank), Some(Entry { member, score: *score }));
     }
     assert_eq!(set.at_rank(len), None);
-    assert_eq!(
-        (set.score(b"absent"), set.rank(b"absent", Order::Ascending)),
-        (None, None)
-    );
+    assert_eq!((set.score(b"absent"), set.rank(b"absent", Order::Ascending)), (None, None));
     for range in ranges {
         let span = set.score_span(range);
-        assert_eq!(
-            span.len(),
-            model.count(|e| range.contains(e.0)),
-            "{range:?}"
-        );
-        let expected: Vec<_> = all
-            .iter()
-            .filter(|e| range.contains(e.0))
-            .cloned()
-            .collect();
+        assert_eq!(span.len(), model.count(|e| range.contains(e.0)), "{range:?}");
+        let expected: Vec<_> = all.iter().filter(|e| range.contains(e.0)).cloned().collect();
         assert_eq!(owned(set.iter_span(span, Order::Ascending)), expected);
     }
     for _ in 0..4 {
-        let (start, n) = (
-            rng.below(len as u64 + 3) as usize,
-            rng.below(len as u64 + 3) as usize,
-        );
+        let (start, n) = (rng.below(len as u64 + 3) as usize, rng.below(len as u64 + 3) as usize);
         let up: Vec<_> = all.iter().skip(start).take(n).cloned().collect();
         let down: Vec<_> = all.iter().rev().skip(start).take(n).cloned().collect();
         let iter = set.iter_from(start, n, Order::Ascending);
@@ -281,10 +241,7 @@ fn check_view(set: ZsetRef<'_>, model: &Model, ranges: &[ScoreRange], rng: &mut 
         let mut sample = Vec::new();
         set.sample_distinct(n, rng, |e| sample.push((e.score, e.member.to_vec())));
         assert_eq!(sample.len(), n.min(len));
-        assert!(
-            sample.windows(2).all(|pair| pair[0] < pair[1]),
-            "distinct and in order"
-        );
+        assert!(sample.windows(2).all(|pair| pair[0] < pair[1]), "distinct and in order");
         assert!(sample.iter().all(|e| all.contains(e)));
         let mut draws = 0;
         set.sample_repeating(n, rng, |e| {
@@ -422,59 +379,32 @@ fn bound(member: &[u8], kind: u8) -> LexBound<'_> {
 #[test]
 fn negative_zero_equals_zero_and_keeps_its_sign_in_a_tree_only() {
     let packed = Limits::default();
-    let tree = Limits {
-        zset_max_listpack_entries: 0,
-        ..packed
-    };
+    let tree = Limits { zset_max_listpack_entries: 0, ..packed };
     for (limits, negative) in [(packed, false), (tree, true)] {
         let mut set = Zset::new();
         assert_eq!(set.insert_or_update(-0.0, b"b", &limits), Change::Added);
         assert_eq!(set.insert_or_update(0.0, b"b", &limits), Change::Unchanged);
-        assert_eq!(
-            set.view().score(b"b").map(f64::is_sign_negative),
-            Some(negative)
-        );
+        assert_eq!(set.view().score(b"b").map(f64::is_sign_negative), Some(negative));
         set.insert_or_update(0.0, b"a", &limits);
         set.insert_or_update(0.0, b"c", &limits);
         let members: Vec<_> = set.view().iter().map(|e| e.member.to_vec()).collect();
         assert_eq!(members, [b"a", b"b", b"c"]);
-        assert_eq!(
-            set.view().score_span(&ScoreRange::inclusive(0.0, -0.0)),
-            0..3
-        );
+        assert_eq!(set.view().score_span(&ScoreRange::inclusive(0.0, -0.0)), 0..3);
     }
 }
 
 #[test]
 fn nan_never_gets_in() {
     let packed = Limits::default();
-    for limits in [
-        packed,
-        Limits {
-            zset_max_listpack_entries: 0,
-            ..packed
-        },
-    ] {
+    for limits in [packed, Limits { zset_max_listpack_entries: 0, ..packed }] {
         let mut set = Zset::new();
-        assert_eq!(
-            set.put_with(b"a", |_| Some(f64::NAN), &limits),
-            Change::Unchanged
-        );
+        assert_eq!(set.put_with(b"a", |_| Some(f64::NAN), &limits), Change::Unchanged);
         set.insert_or_update(1.0, b"a", &limits);
         set.insert_or_update(2.0, b"b", &limits);
-        assert_eq!(
-            set.put_with(b"a", |_| Some(f64::NAN), &limits),
-            Change::Unchanged
-        );
-        assert_eq!(
-            set.put_with(b"a", |old| old.map(|s| s + 0.5), &limits),
-            Change::Updated
-        );
+        assert_eq!(set.put_with(b"a", |_| Some(f64::NAN), &limits), Change::Unchanged);
+        assert_eq!(set.put_with(b"a", |old| old.map(|s| s + 0.5), &limits), Change::Updated);
         assert_eq!(set.put_with(b"c", |old| old, &limits), Change::Unchanged);
-        assert_eq!(
-            owned(set.view().iter()),
-            [(1.5, b"a".to_vec()), (2.0, b"b".to_vec())]
-        );
+        assert_eq!(owned(set.view().iter()), [(1.5, b"a".to_vec()), (2.0, b"b".to_vec())]);
     }
 }
 
@@ -489,10 +419,7 @@ fn hints_choose_the_first_encoding() {
 
 #[test]
 fn a_tree_stays_a_tree_until_it_is_fitted() {
-    let limits = Limits {
-        zset_max_listpack_entries: 2,
-        ..Limits::default()
-    };
+    let limits = Limits { zset_max_listpack_entries: 2, ..Limits::default() };
     let mut set = Zset::new();
     for member in [b"a", b"b", b"c"] {
         set.insert_or_update(1.0, member, &limits);
@@ -501,10 +428,7 @@ fn a_tree_stays_a_tree_until_it_is_fitted() {
     assert_eq!(set.view().encoding(), ZsetEncoding::Skiplist);
     set.fit(&limits);
     assert_eq!(set.view().encoding(), ZsetEncoding::Listpack);
-    assert_eq!(
-        owned(set.view().iter()),
-        [(1.0, b"b".to_vec()), (1.0, b"c".to_vec())]
-    );
+    assert_eq!(owned(set.view().iter()), [(1.0, b"b".to_vec()), (1.0, b"c".to_vec())]);
 }
 
 /// The count of a packed set has 16 bits; thresholds have more.
@@ -524,28 +448,16 @@ fn packed_sets_beyond_sixteen_bits_count_by_walking() {
     bytes[..2].copy_from_slice(&[0xFF, 0xFF]);
     assert_eq!(packed::len(&bytes), 65_601);
     packed::remove_span(&mut bytes, 1..67);
-    assert_eq!(
-        (packed::len(&bytes), bytes[..2].to_vec()),
-        (65_535, vec![0xFF, 0xFF])
-    );
+    assert_eq!((packed::len(&bytes), bytes[..2].to_vec()), (65_535, vec![0xFF, 0xFF]));
     packed::remove_span(&mut bytes, 1..2);
-    assert_eq!(
-        (packed::len(&bytes), bytes[..2].to_vec()),
-        (65_534, vec![0xFE, 0xFF])
-    );
+    assert_eq!((packed::len(&bytes), bytes[..2].to_vec()), (65_534, vec![0xFE, 0xFF]));
 }
 
 /// Every subset of two out of five comes equally often, in both forms.
 #[test]
 fn distinct_samples_are_uniform() {
     let packed = Limits::default();
-    for limits in [
-        packed,
-        Limits {
-            zset_max_listpack_entries: 0,
-            ..packed
-        },
-    ] {
+    for limits in [packed, Limits { zset_max_listpack_entries: 0, ..packed }] {
         let mut set = Zset::new();
         for i in 0..5u8 {
             set.insert_or_update(f64::from(i), &[i], &limits);
@@ -555,8 +467,7 @@ fn distinct_samples_are_uniform() {
             let mut seen = std::collections::BTreeMap::<Vec<u8>, u32>::new();
             for _ in 0..10_000 {
                 let mut subset = Vec::new();
-                set.view()
-                    .sample_distinct(take, &mut rng, |e| subset.push(e.member[0]));
+                set.view().sample_distinct(take, &mut rng, |e| subset.push(e.member[0]));
                 *seen.entry(subset).or_default() += 1;
             }
             assert_eq!(seen.len(), 10);

@@ -62,11 +62,7 @@ fn hash_of(arena: &Arena) -> impl Fn(u32) -> u64 + '_ {
 impl<const L: usize, const F: usize> ZsetTree<L, F> {
     /// An empty set; allocates nothing.
     pub const fn new() -> Self {
-        Self {
-            tree: BpTree::new(),
-            members: Table::new(),
-            arena: Arena::new(),
-        }
+        Self { tree: BpTree::new(), members: Table::new(), arena: Arena::new() }
     }
 
     /// The number of members.
@@ -95,26 +91,20 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
 
     #[inline]
     fn find(&self, hash: u64, member: &[u8]) -> Option<table::Slot> {
-        self.members.find(hash, |raw| {
-            entry::member(self.arena.bytes(Ref::from_raw(raw))) == member
-        })
+        self.members.find(hash, |raw| entry::member(self.arena.bytes(Ref::from_raw(raw))) == member)
     }
 
     /// The member's score. O(1).
     #[inline]
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         let place = self.find(hash(member), member)?;
-        Some(entry::score(
-            self.arena.bytes(Ref::from_raw(self.members.value(place))),
-        ))
+        Some(entry::score(self.arena.bytes(Ref::from_raw(self.members.value(place)))))
     }
 
     /// The member's rank, counted in `order`, and its score. O(log n).
     pub fn rank(&self, member: &[u8], order: Order) -> Option<(usize, f64)> {
         let score = self.score(member)?;
-        let rank = self
-            .tree
-            .rank_of(precedes(&self.arena, Entry { member, score }));
+        let rank = self.tree.rank_of(precedes(&self.arena, Entry { member, score }));
         match order {
             Order::Ascending => Some((rank, score)),
             Order::Descending => Some((self.len() - 1 - rank, score)),
@@ -123,31 +113,18 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
 
     /// The entry at `rank`, counted from the lowest. O(log n).
     pub fn at_rank(&self, rank: usize) -> Option<Entry<'_>> {
-        self.tree
-            .slot_at(rank)
-            .map(|slot| entry::read(self.arena.bytes(slot.at)).0)
+        self.tree.slot_at(rank).map(|slot| entry::read(self.arena.bytes(slot.at)).0)
     }
 
     /// The ranks whose scores are in `range`. O(log n).
     pub fn score_span(&self, range: &ScoreRange) -> Range<usize> {
-        let (low, high) = (
-            entry::prefix(range.min.value),
-            entry::prefix(range.max.value),
-        );
+        let (low, high) = (entry::prefix(range.min.value), entry::prefix(range.max.value));
         let score = |slot: Slot| entry::score(self.arena.bytes(slot.at));
         let start = self.tree.rank_of(|slot| {
-            if slot.prefix == low {
-                range.is_above(score(slot))
-            } else {
-                slot.prefix < low
-            }
+            if slot.prefix == low { range.is_above(score(slot)) } else { slot.prefix < low }
         });
         let end = self.tree.rank_of(|slot| {
-            if slot.prefix == high {
-                !range.is_below(score(slot))
-            } else {
-                slot.prefix < high
-            }
+            if slot.prefix == high { !range.is_below(score(slot)) } else { slot.prefix < high }
         });
         start..end.max(start)
     }
@@ -202,15 +179,8 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
 
     fn add(&mut self, hash: u64, score: f64, member: &[u8]) {
         let at = self.store(score, member);
-        let Self {
-            tree,
-            members,
-            arena,
-        } = self;
-        let slot = Slot {
-            prefix: entry::prefix(score),
-            at,
-        };
+        let Self { tree, members, arena } = self;
+        let slot = Slot { prefix: entry::prefix(score), at };
         tree.insert(slot, precedes(arena, Entry { member, score }));
         members.insert(hash, at.raw(), hash_of(arena));
     }
@@ -218,27 +188,14 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
     /// Adds an absent member that follows all others: no comparison is needed.
     pub(super) fn push(&mut self, score: f64, member: &[u8]) {
         let at = self.store(score, member);
-        let Self {
-            tree,
-            members,
-            arena,
-        } = self;
-        tree.insert(
-            Slot {
-                prefix: entry::prefix(score),
-                at,
-            },
-            |_| true,
-        );
+        let Self { tree, members, arena } = self;
+        tree.insert(Slot { prefix: entry::prefix(score), at }, |_| true);
         members.insert(hash(member), at.raw(), hash_of(arena));
     }
 
     /// Whether (score, member) follows every entry of the set.
     pub(super) fn is_beyond_last(&self, next: Entry<'_>) -> bool {
-        let last = self
-            .len()
-            .checked_sub(1)
-            .and_then(|rank| self.at_rank(rank));
+        let last = self.len().checked_sub(1).and_then(|rank| self.at_rank(rank));
         last.is_none_or(|last| last.order(&next).is_lt())
     }
 
@@ -250,21 +207,14 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
 
     /// Moves the entry `old`, whose block is `at`, to the score `new`.
     fn rescore(&mut self, place: table::Slot, at: Ref, old: Entry<'_>, new: f64) {
-        let moved = Entry {
-            member: old.member,
-            score: new,
-        };
+        let moved = Entry { member: old.member, score: new };
         let rank = self.tree.rank_of(precedes(&self.arena, old));
         let stays = self.stays_at(rank, moved);
         if !stays {
-            self.tree
-                .remove_run(rank, 1, |slot| debug_assert_eq!(slot.at, at));
+            self.tree.remove_run(rank, 1, |slot| debug_assert_eq!(slot.at, at));
         }
         let at = self.rewrite(place, at, old, new);
-        let slot = Slot {
-            prefix: entry::prefix(new),
-            at,
-        };
+        let slot = Slot { prefix: entry::prefix(new), at };
         if stays {
             self.tree.set_at(rank, slot);
         } else {
@@ -295,10 +245,8 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
         if entry::rewrite_score(self.arena.bytes_mut(at), new) {
             return at;
         }
-        let (held, size) = (
-            entry::size(old.score, old.member.len()),
-            entry::size(new, old.member.len()),
-        );
+        let (held, size) =
+            (entry::size(old.score, old.member.len()), entry::size(new, old.member.len()));
         if Arena::usable(held) == Arena::usable(size) {
             entry::write(self.arena.bytes_mut(at), new, old.member);
             return at;
@@ -314,11 +262,8 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
         let place = self.find(hash(member), member)?;
         let at = Ref::from_raw(self.members.value(place));
         let score = entry::score(self.arena.bytes(at));
-        let rank = self
-            .tree
-            .rank_of(precedes(&self.arena, Entry { member, score }));
-        self.tree
-            .remove_run(rank, 1, |slot| debug_assert_eq!(slot.at, at));
+        let rank = self.tree.rank_of(precedes(&self.arena, Entry { member, score }));
+        self.tree.remove_run(rank, 1, |slot| debug_assert_eq!(slot.at, at));
         self.members.remove(place, hash_of(&self.arena));
         self.arena.free(at, entry::size(score, member.len()));
         self.release_if_empty();
@@ -333,11 +278,7 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
             *self = Self::new();
             return span.len();
         }
-        let Self {
-            tree,
-            members,
-            arena,
-        } = self;
+        let Self { tree, members, arena } = self;
         let mut left = span.len();
         while left > 0 {
             left -= tree.remove_run(span.start, left, |slot| {
@@ -377,11 +318,7 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
         if !self.arena.begin_compaction() {
             return;
         }
-        let Self {
-            tree,
-            members,
-            arena,
-        } = self;
+        let Self { tree, members, arena } = self;
         let mut copy = Vec::new();
         tree.rewrite(|old| {
             if !arena.should_move(old) {
