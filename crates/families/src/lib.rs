@@ -15,6 +15,8 @@ pub mod hash;
 pub mod keyspace;
 pub mod list;
 pub mod object;
+#[cfg(test)]
+mod replay_tests;
 pub mod set;
 pub mod string;
 #[cfg(test)]

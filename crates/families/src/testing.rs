@@ -129,6 +129,13 @@ impl Bench {
         String::from_utf8_lossy(&out).replace("\r\n", "|")
     }
 
+    /// What was logged so far, as it stands in the log.
+    pub(crate) fn log_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.log.read(self.log.start(), usize::MAX, &mut out).expect("the window is large enough");
+        out
+    }
+
     /// What was logged so far, words only, commands separated by `; `.
     pub(crate) fn log_text(&self) -> String {
         let mut out = Vec::new();

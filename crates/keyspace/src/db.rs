@@ -638,3 +638,7 @@ pub enum Edited {
     /// The value became empty and the key is gone; here is its large value, to be freed.
     Emptied(Option<Value>),
 }
+
+#[cfg(test)]
+#[path = "db_tests.rs"]
+mod tests;

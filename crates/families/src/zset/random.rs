@@ -8,6 +8,7 @@ use ochre_command::spec::{CommandSpec, Flags, Group, KeyFlags, KeySpec};
 use ochre_command::{Ctx, Reply};
 
 use super::{Scores, begin_entries, read, write_entry};
+use crate::collection::Sample;
 
 const READS: KeySpec = KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS));
 const VARIES: &[&str] = &["nondeterministic_output"];
@@ -52,6 +53,9 @@ fn zrandmember(ctx: &mut Ctx<'_>) -> Result {
         return Ok(());
     };
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+    if count < 0 {
+        Sample::Repeating(wanted).check()?;
+    }
     let reply = &mut ctx.reply;
     if count < 0 {
         begin_entries(reply, wanted, scores);

@@ -1,0 +1,191 @@
+//! I7: replaying the log gives the same state, whatever the commands were (R4.5 leans on it).
+//!
+//! Random commands of all families run on one keyspace; its log runs on a second one, whose clock stands
+//! still so that nothing expires there but by the log; then both are read back at the same moment.
+
+use crate::testing::Bench;
+use ochre_base::rng::Rng;
+use ochre_resp::request::Args;
+use ochre_resp::{Limits, Parsed, Parser};
+
+/// `K` is a key, `V` a value or member, `F` a field, `N` a number, `S` a score, `T` milliseconds.
+const COMMANDS: &[&str] = &[
+    "SET K V",
+    "SET K N",
+    "SET K V PX T",
+    "SET K V KEEPTTL",
+    "SET K V NX GET",
+    "SET K V XX EX N",
+    "SETEX K N V",
+    "GETSET K V",
+    "GETDEL K",
+    "GETEX K PX T",
+    "GETEX K PERSIST",
+    "APPEND K V",
+    "SETRANGE K N V",
+    "INCR K",
+    "DECRBY K N",
+    "INCRBYFLOAT K S",
+    "MSET K V K N",
+    "MSETNX K V K V",
+    "MSETEX 2 K V K V PX T",
+    "DELIFEQ K V",
+    "GET K",
+    "LPUSH K V V",
+    "RPUSH K V N V",
+    "LPUSHX K V",
+    "LPOP K",
+    "RPOP K N",
+    "LSET K 0 V",
+    "LINSERT K BEFORE V V",
+    "LREM K 0 V",
+    "LTRIM K 1 -2",
+    "LMOVE K K LEFT RIGHT",
+    "RPOPLPUSH K K",
+    "LMPOP 2 K K LEFT COUNT N",
+    "BLPOP K 0",
+    "BLMOVE K K RIGHT LEFT 0",
+    "BLMPOP 0 1 K RIGHT COUNT 2",
+    "SADD K V V N",
+    "SREM K V",
+    "SPOP K",
+    "SPOP K N",
+    "SMOVE K K V",
+    "SINTERSTORE K K K",
+    "SUNIONSTORE K K K",
+    "SDIFFSTORE K K K",
+    "ZADD K S V S V",
+    "ZADD K GT CH S V",
+    "ZADD K NX INCR S V",
+    "ZINCRBY K S V",
+    "ZREM K V",
+    "ZPOPMIN K N",
+    "ZPOPMAX K",
+    "BZPOPMIN K 0",
+    "ZMPOP 1 K MAX COUNT N",
+    "ZREMRANGEBYRANK K 0 1",
+    "ZREMRANGEBYSCORE K -5 5",
+    "ZUNIONSTORE K 2 K K WEIGHTS 1 2",
+    "ZINTERSTORE K 2 K K",
+    "ZRANGESTORE K K 0 2",
+    "ZDIFFSTORE K 2 K K",
+    "HSET K F V F N",
+    "HSETNX K F V",
+    "HDEL K F",
+    "HINCRBY K F N",
+    "HINCRBYFLOAT K F S",
+    "HPEXPIRE K T FIELDS 1 F",
+    "HPERSIST K FIELDS 1 F",
+    "HGETEX K PX T FIELDS 1 F",
+    "HSETEX K PX T FIELDS 1 F V",
+    "HGETDEL K FIELDS 1 F",
+    "HGETALL K",
+    "PEXPIRE K T",
+    "EXPIRE K N",
+    "PEXPIRE K -1",
+    "PERSIST K",
+    "DEL K",
+    "UNLINK K K",
+    "RENAME K K",
+    "RENAMENX K K",
+    "COPY K K REPLACE",
+    "COPY K K",
+    "TOUCH K",
+];
+
+fn command(rng: &mut Rng) -> Vec<Vec<u8>> {
+    let template = COMMANDS[rng.below(COMMANDS.len() as u64) as usize];
+    template
+        .split(' ')
+        .map(|word| match word {
+            "K" => format!("key{}", rng.below(12)),
+            "V" if rng.below(12) == 0 => "long".repeat(1 + rng.below(30) as usize),
+            "V" => format!("v{}", rng.below(9)),
+            "F" => format!("f{}", rng.below(6)),
+            "N" => rng.below(9).to_string(),
+            "S" => (rng.below(40) as f64 / 4.0 - 5.0).to_string(),
+            "T" => (1 + rng.below(3000)).to_string(),
+            other => other.to_owned(),
+        })
+        .map(String::into_bytes)
+        .collect()
+}
+
+/// Everything that a client can see.
+fn state(bench: &mut Bench) -> Vec<String> {
+    let keys = bench.run("KEYS *");
+    let mut names: Vec<&str> = keys.split('|').filter(|word| word.starts_with("key")).collect();
+    names.sort_unstable();
+    let mut lines = Vec::new();
+    for name in names {
+        let kind = bench.run(&format!("TYPE {name}"));
+        let mut line = format!("{name} {kind} {}", bench.run(&format!("PEXPIRETIME {name}")));
+        let content = match kind.as_str() {
+            "+string|" => bench.run(&format!("GET {name}")),
+            "+list|" => bench.run(&format!("LRANGE {name} 0 -1")),
+            "+set|" => sorted(&bench.run(&format!("SMEMBERS {name}"))),
+            "+zset|" => bench.run(&format!("ZRANGE {name} 0 -1 WITHSCORES")),
+            _ => {
+                let fields = "f0 f1 f2 f3 f4 f5";
+                let ttl = bench.run(&format!("HPEXPIRETIME {name} FIELDS 6 {fields}"));
+                let values = bench.run(&format!("HMGET {name} {fields}"));
+                format!("{values} {ttl}")
+            }
+        };
+        line.push_str(&content);
+        lines.push(line);
+    }
+    lines
+}
+
+fn sorted(reply: &str) -> String {
+    let mut words: Vec<&str> = reply.split('|').filter(|word| !word.starts_with('$')).collect();
+    words.sort_unstable();
+    words.join("|")
+}
+
+fn replay(log: &mut [u8], into: &mut Bench) {
+    let (mut parser, mut args, mut at) = (Parser::new(), Args::new(), 0);
+    while at < log.len() {
+        let Parsed::Complete { consumed } =
+            parser.next(&mut log[at..], &Limits::default(), &mut args)
+        else {
+            panic!("the log is a sequence of commands");
+        };
+        let bytes = &log[at..at + consumed];
+        let words: Vec<&[u8]> = args.iter().map(|range| range.of(bytes)).collect();
+        if !matches!(words[0], b"SELECT" | b"MULTI" | b"EXEC") {
+            let reply = into.run_args(&words);
+            assert!(!reply.starts_with('-'), "{reply} to {words:?}");
+        }
+        at += consumed;
+    }
+}
+
+#[test]
+fn replaying_the_log_gives_the_same_state() {
+    for seed in 0..150 {
+        let mut rng = Rng::new(seed);
+        let mut live = Bench::new();
+        if seed % 2 == 0 {
+            // Large encodings from the start.
+            live.limits.hash_max_listpack_entries = 2;
+            live.limits.set_max_listpack_entries = 2;
+            live.limits.set_max_intset_entries = 2;
+            live.limits.zset_max_listpack_entries = 2;
+            live.limits.list_max_listpack_size = 2;
+        }
+        let start = live.now_ms;
+        for _ in 0..400 {
+            let words = command(&mut rng);
+            let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            live.run_args(&words);
+            live.now_ms += rng.below(60) as i64;
+        }
+        let mut other = Bench::new();
+        other.now_ms = start;
+        replay(&mut live.log_bytes(), &mut other);
+        other.now_ms = live.now_ms;
+        assert_eq!(state(&mut live), state(&mut other), "seed {seed}");
+    }
+}
