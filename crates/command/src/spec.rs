@@ -290,6 +290,9 @@ pub struct CommandSpec {
     pub extra: Categories,
     /// Where its keys are.
     pub keys: &'static [KeySpec],
+    /// The argument that names the element of a collection that the command looks up first; 0: none.
+    /// Only for prefetching.
+    pub element: u8,
     /// What runs it; a session command's runs in the engine instead.
     pub handler: Handler,
     /// Version of Redis (or Valkey) that brought it.
@@ -330,6 +333,7 @@ impl CommandSpec {
             group,
             extra: Categories::empty(),
             keys: &[],
+            element: 0,
             handler,
             since: "1.0.0",
             summary: "",
@@ -344,6 +348,12 @@ impl CommandSpec {
     /// Where its keys are.
     pub const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
         self.keys = keys;
+        self
+    }
+
+    /// Which argument names the element that is looked up first.
+    pub const fn element(mut self, at: u8) -> Self {
+        self.element = at;
         self
     }
 

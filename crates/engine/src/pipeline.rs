@@ -10,6 +10,7 @@ use ochre_command::keys::each_key;
 use ochre_command::spec::KeyFlags;
 use ochre_resp::request::Args;
 use ochre_resp::{Limits, Output, Parsed, Parser};
+use ochre_types::table::Stage;
 use smallvec::SmallVec;
 
 use crate::engine::Engine;
@@ -146,7 +147,7 @@ fn run_batch(
         from = to;
     }
     if commands.len() > 1 {
-        prefetch(engine, session, &commands, &keys);
+        prefetch(engine, session, &commands, &keys, &flat);
     }
     let mut turn = Turn { engine, lp, session, out, held: None };
     let mut clock = engine.host.ticks_ns();
@@ -190,7 +191,13 @@ fn run_batch(
 }
 
 /// Prefetches for the commands with one key; one with several does it under its own locks.
-fn prefetch(engine: &Engine, session: &Session, commands: &[Command], keys: &[Key<'_>]) {
+fn prefetch(
+    engine: &Engine,
+    session: &Session,
+    commands: &[Command],
+    keys: &[Key<'_>],
+    flat: &[&[u8]],
+) {
     let shards = &engine.shards;
     let single = commands.iter().filter(|command| command.keys_to - command.keys_from == 1);
     let single = single.map(|command| keys[command.keys_from]);
@@ -202,6 +209,23 @@ fn prefetch(engine: &Engine, session: &Session, commands: &[Command], keys: &[Ke
     for key in single {
         shards.try_lock_one(shards.of(key.hash), |shard| {
             shard.db(session.db).prefetch_entries(key.hash);
+        });
+    }
+    let mut elements: SmallVec<[(Key<'_>, &[u8]); BATCH]> = commands
+        .iter()
+        .filter_map(|command| {
+            let at = usize::from(command.row?.spec.element);
+            let element = flat[command.from..command.to].get(at).filter(|_| at > 0)?;
+            Some((*keys[command.keys_from..command.keys_to].first()?, *element))
+        })
+        .collect();
+    for stage in [Stage::Buckets, Stage::Blocks] {
+        // Small collections have nothing to fetch, and leave the second pass.
+        elements.retain(|(key, element)| {
+            let large = shards.try_lock_one(shards.of(key.hash), |shard| {
+                shard.db(session.db).prefetch_element(*key, element, stage)
+            });
+            large.unwrap_or(false)
         });
     }
 }

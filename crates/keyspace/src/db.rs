@@ -20,7 +20,7 @@ use ochre_types::arena::{Arena, Ref};
 use ochre_types::hash::Hash;
 use ochre_types::list::List;
 use ochre_types::set::Set;
-use ochre_types::table::{Keyed, Slot, Table, prefetch};
+use ochre_types::table::{Keyed, Slot, Stage, Table, prefetch};
 use ochre_types::value::{Value, packed_hash, packed_set, packed_zset};
 use ochre_types::zset::Zset;
 
@@ -196,6 +196,14 @@ impl Db {
                 prefetch(end);
             }
         });
+    }
+
+    /// Fetches what a look-up of one element of a large collection will touch; false for a small one.
+    pub fn prefetch_element(&self, key: Key<'_>, element: &[u8], stage: Stage) -> bool {
+        let Some(slot) = self.find(key) else { return false };
+        let Stored::Object(value) = self.stored(&self.entry(slot)) else { return false };
+        value.prefetch(element, stage);
+        true
     }
 
     /// The place of a key, expired or not.

@@ -7,6 +7,7 @@ use crate::hash::{Hash, HashRef};
 use crate::limits::Limits;
 use crate::list::List;
 use crate::set::{Set, SetRef};
+use crate::table::Stage;
 use crate::zset::{Zset, ZsetRef};
 
 /// The type of a value: what TYPE names.
@@ -80,6 +81,16 @@ impl Value {
             Self::Set(set) => set.is_empty(),
             Self::Zset(zset) => zset.is_empty(),
             Self::Hash(hash) => hash.is_empty(),
+        }
+    }
+
+    /// Fetches what a look-up of one element (a field, a member) will touch.
+    pub fn prefetch(&self, element: &[u8], stage: Stage) {
+        match self {
+            Self::Hash(Hash::Table(table)) => table.prefetch(element, stage),
+            Self::Set(Set::Table(table)) => table.prefetch(element, stage),
+            Self::Zset(Zset::Tree(tree)) => tree.prefetch(element, stage),
+            _ => {}
         }
     }
 

@@ -5,11 +5,11 @@
 
 use ochre_base::clock::Millis;
 use ochre_base::num::{I64_TEXT_MAX, format_i64};
-use ochre_command::Ctx;
 use ochre_command::args::Cursor;
 use ochre_command::data::{Class, Left};
 use ochre_command::outcome::{self, Result};
 use ochre_command::spec::{CommandSpec, Group, KeyFlags, KeySpec};
+use ochre_command::{Ctx, Key};
 use ochre_types::hash::HashRef;
 use smallvec::SmallVec;
 
@@ -248,10 +248,10 @@ fn hsetex(ctx: &mut Ctx<'_>) -> Result {
         return Ok(());
     }
     match at {
-        Some(at) if at <= ctx.now().unix_ms => set_in_the_past(ctx, pairs)?,
-        Some(at) => set_until(ctx, pairs, at)?,
-        None if options.expiry == Expiry::Keep => set_keeping(ctx, pairs)?,
-        None => set_for_good(ctx, pairs)?,
+        Some(at) if at <= ctx.now().unix_ms => set_in_the_past(ctx, key, pairs)?,
+        Some(at) => set_until(ctx, key, pairs, at)?,
+        None if options.expiry == Expiry::Keep => set_keeping(ctx, key, pairs)?,
+        None => set_for_good(ctx, key, pairs)?,
     }
     ctx.reply.integer(1);
     Ok(())
@@ -274,8 +274,7 @@ fn names<'a>(pairs: &[&'a [u8]]) -> Names<'a> {
 }
 
 /// Sets fields whose time is past already: they are gone at once. A hash that is absent stays so.
-fn set_in_the_past(ctx: &mut Ctx<'_>, pairs: &[&[u8]]) -> Result {
-    let key = ctx.key(1);
+fn set_in_the_past(ctx: &mut Ctx<'_>, key: Key<'_>, pairs: &[&[u8]]) -> Result {
     let mut gone: Names<'_> = SmallVec::new();
     let edited = ctx.data.edit(key, None, |value, _, _| {
         let hash = hash_mut(value)?;
@@ -295,8 +294,8 @@ fn set_in_the_past(ctx: &mut Ctx<'_>, pairs: &[&[u8]]) -> Result {
 }
 
 /// Sets fields, and the time at which they expire.
-fn set_until(ctx: &mut Ctx<'_>, pairs: &[&[u8]], at: Millis) -> Result {
-    let (key, now) = (ctx.key(1), now_ms(ctx));
+fn set_until(ctx: &mut Ctx<'_>, key: Key<'_>, pairs: &[&[u8]], at: Millis) -> Result {
+    let now = now_ms(ctx);
     ctx.data.edit(key, Some(new_hash), |value, limits, _| {
         let hash = hash_mut(value)?;
         for pair in pairs.chunks_exact(2) {
@@ -313,8 +312,8 @@ fn set_until(ctx: &mut Ctx<'_>, pairs: &[&[u8]], at: Millis) -> Result {
 }
 
 /// Sets fields that do not expire.
-fn set_for_good(ctx: &mut Ctx<'_>, pairs: &[&[u8]]) -> Result {
-    let (key, now) = (ctx.key(1), now_ms(ctx));
+fn set_for_good(ctx: &mut Ctx<'_>, key: Key<'_>, pairs: &[&[u8]]) -> Result {
+    let now = now_ms(ctx);
     ctx.data.edit(key, Some(new_hash), |value, limits, _| {
         let hash = hash_mut(value)?;
         for pair in pairs.chunks_exact(2) {
@@ -328,8 +327,8 @@ fn set_for_good(ctx: &mut Ctx<'_>, pairs: &[&[u8]]) -> Result {
 }
 
 /// Sets fields that keep their expiries.
-fn set_keeping(ctx: &mut Ctx<'_>, pairs: &[&[u8]]) -> Result {
-    let (key, now) = (ctx.key(1), now_ms(ctx));
+fn set_keeping(ctx: &mut Ctx<'_>, key: Key<'_>, pairs: &[&[u8]]) -> Result {
+    let now = now_ms(ctx);
     let mut expired: Names<'_> = SmallVec::new();
     let mut any_expires = false;
     ctx.data.edit(key, Some(new_hash), |value, limits, _| {

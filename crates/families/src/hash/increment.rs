@@ -16,6 +16,7 @@ use super::{GROW_FAST, UPDATES_READS, hash_mut, log_values, new_hash, now_ms};
 /// The rows of this file.
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::new("hincrby", 4, GROW_FAST, Group::Hash, hincrby)
+        .element(2)
         .keys(&[KeySpec::one(1, UPDATES_READS)])
         .docs(
             "2.0.0",

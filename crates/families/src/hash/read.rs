@@ -16,13 +16,12 @@ const ANY_OUTPUT: &[&str] = &["nondeterministic_output"];
 
 /// The rows of this file.
 pub const COMMANDS: &[CommandSpec] = &[
-    CommandSpec::new("hget", 3, READ_FAST, Group::Hash, hget).keys(&[KeySpec::one(1, READS)]).docs(
-        "2.0.0",
-        "Returns the value of a field of a hash.",
-        "O(1)",
-        "key field",
-    ),
+    CommandSpec::new("hget", 3, READ_FAST, Group::Hash, hget)
+        .element(2)
+        .keys(&[KeySpec::one(1, READS)])
+        .docs("2.0.0", "Returns the value of a field of a hash.", "O(1)", "key field"),
     CommandSpec::new("hmget", -3, READ_FAST, Group::Hash, hmget)
+        .element(2)
         .keys(&[KeySpec::one(1, READS)])
         .docs(
             "2.0.0",
@@ -31,9 +30,11 @@ pub const COMMANDS: &[CommandSpec] = &[
             "key field [field ...]",
         ),
     CommandSpec::new("hexists", 3, READ_FAST, Group::Hash, hexists)
+        .element(2)
         .keys(&[KeySpec::one(1, KeyFlags::RO)])
         .docs("2.0.0", "Says whether a field of a hash is there.", "O(1)", "key field"),
     CommandSpec::new("hstrlen", 3, READ_FAST, Group::Hash, hstrlen)
+        .element(2)
         .keys(&[KeySpec::one(1, KeyFlags::RO)])
         .docs(
             "3.2.0",

@@ -13,6 +13,7 @@ use crate::collection;
 /// The rows of this file.
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::new("hset", -4, GROW_FAST, Group::Hash, hset)
+        .element(2)
         .keys(&[KeySpec::one(1, UPDATES)])
         .docs(
             "2.0.0",
@@ -30,6 +31,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         )
         .deprecated("4.0.0", "`HSET` with multiple field-value pairs"),
     CommandSpec::new("hsetnx", 4, GROW_FAST, Group::Hash, hsetnx)
+        .element(2)
         .keys(&[KeySpec::one(1, INSERTS)])
         .docs(
             "2.0.0",
@@ -38,6 +40,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             "key field value",
         ),
     CommandSpec::new("hdel", -3, WRITE_FAST, Group::Hash, hdel)
+        .element(2)
         .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))])
         .docs(
             "2.0.0",

@@ -16,7 +16,7 @@ use ochre_command::args::{self, Cursor};
 use ochre_command::data::{Class, Data};
 use ochre_command::outcome::{self, ReplyError, Result};
 use ochre_command::spec::{CommandSpec, Flags, Group, KeyFlags, KeySpec};
-use ochre_command::{Ctx, Reply};
+use ochre_command::{Ctx, Key, Reply};
 use ochre_keyspace::db::NewValue;
 use ochre_types::limits::Limits;
 use ochre_types::packed::Entry;
@@ -134,18 +134,14 @@ impl Operation {
 /// The sets under `names`. Looks all up before it borrows any, since a look-up may delete an expired
 /// key.
 fn sources<'d, 'a>(data: &'d mut Data<'a>, names: &'a [&'a [u8]]) -> Result<Sources<'d>> {
+    let mut keys: SmallVec<[Key<'a>; 8]> = SmallVec::with_capacity(names.len());
     for name in names {
-        data.look(data.key(name));
+        let key = data.key(name);
+        data.look(key);
+        keys.push(key);
     }
     let data: &'d Data<'a> = data;
-    names
-        .iter()
-        .map(|name| {
-            let key = data.key(name);
-            let db = data.db_of(key);
-            db.find(key).map(|slot| set_view(db.stored(&db.entry(slot)))).transpose()
-        })
-        .collect()
+    keys.into_iter().map(|key| data.view(key).map(set_view).transpose()).collect()
 }
 
 /// Calls `emit` with each member that all sets have, until it breaks off.
@@ -246,6 +242,7 @@ fn sdiffstore(ctx: &mut Ctx<'_>) -> Result {
 
 fn store(ctx: &mut Ctx<'_>, operation: Operation) -> Result {
     let limits = ctx.data.env.limits;
+    let target = ctx.key(1);
     let sets = sources(&mut ctx.data, &ctx.args[2..])?;
     let result = if operation == Operation::Union {
         union(&sets, limits)
@@ -258,7 +255,6 @@ fn store(ctx: &mut Ctx<'_>, operation: Operation) -> Result {
     };
     drop(sets);
 
-    let target = ctx.key(1);
     let len = result.len();
     if len > 0 {
         let slot = ctx.data.find(target);

@@ -15,6 +15,7 @@ use crate::collection::{self, ScanOptions, write_entry};
 /// The rows of this file.
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::new("sadd", -3, WRITE_FAST.union(Flags::DENYOOM), Group::Set, sadd)
+        .element(2)
         .keys(&[KeySpec::one(1, INSERTS)])
         .docs(
             "1.0.0",
@@ -23,6 +24,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             "key member [member ...]",
         ),
     CommandSpec::new("srem", -3, WRITE_FAST, Group::Set, srem)
+        .element(2)
         .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))])
         .docs(
             "1.0.0",
@@ -42,6 +44,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .keys(&[KeySpec::one(1, KeyFlags::RO)])
         .docs("1.0.0", "Counts the members of a set.", "O(1)", "key"),
     CommandSpec::new("sismember", 3, READ_FAST, Group::Set, sismember)
+        .element(2)
         .keys(&[KeySpec::one(1, KeyFlags::RO)])
         .docs("1.0.0", "Says whether a value is a member of a set.", "O(1)", "key member"),
     CommandSpec::new("smismember", -3, READ_FAST, Group::Set, smismember)

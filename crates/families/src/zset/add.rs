@@ -19,6 +19,7 @@ const WRITE_FAST: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST);
 /// The rows of this file.
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::new("zadd", -4, WRITE_FAST, Group::SortedSet, zadd)
+        .element(3)
         .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))])
         .docs(
             "1.2.0",
@@ -27,6 +28,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             "key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]",
         ),
     CommandSpec::new("zincrby", 4, WRITE_FAST, Group::SortedSet, zincrby)
+        .element(3)
         .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))])
         .docs(
             "1.2.0",

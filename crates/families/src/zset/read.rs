@@ -17,30 +17,34 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::new("zcard", 2, READ_FAST, Group::SortedSet, zcard)
         .keys(&[KeySpec::one(1, KeyFlags::RO)])
         .docs("1.2.0", "Counts the members of a sorted set.", "O(1)", "key"),
-    CommandSpec::new("zscore", 3, READ_FAST, Group::SortedSet, zscore).keys(&[READS]).docs(
-        "1.2.0",
-        "Gives the score of a member.",
-        "O(1)",
-        "key member",
-    ),
+    CommandSpec::new("zscore", 3, READ_FAST, Group::SortedSet, zscore)
+        .element(2)
+        .keys(&[READS])
+        .docs("1.2.0", "Gives the score of a member.", "O(1)", "key member"),
     CommandSpec::new("zmscore", -3, READ_FAST, Group::SortedSet, zmscore).keys(&[READS]).docs(
         "6.2.0",
         "Gives the scores of several members.",
         "O(N) where N is the number of members asked for.",
         "key member [member ...]",
     ),
-    CommandSpec::new("zrank", -3, READ_FAST, Group::SortedSet, zrank).keys(&[READS]).docs(
-        "2.0.0",
-        "Gives the place of a member, counted from the lowest score.",
-        "O(log(N)) where N is the number of members of the set.",
-        "key member [WITHSCORE]",
-    ),
-    CommandSpec::new("zrevrank", -3, READ_FAST, Group::SortedSet, zrevrank).keys(&[READS]).docs(
-        "2.0.0",
-        "Gives the place of a member, counted from the highest score.",
-        "O(log(N)) where N is the number of members of the set.",
-        "key member [WITHSCORE]",
-    ),
+    CommandSpec::new("zrank", -3, READ_FAST, Group::SortedSet, zrank)
+        .element(2)
+        .keys(&[READS])
+        .docs(
+            "2.0.0",
+            "Gives the place of a member, counted from the lowest score.",
+            "O(log(N)) where N is the number of members of the set.",
+            "key member [WITHSCORE]",
+        ),
+    CommandSpec::new("zrevrank", -3, READ_FAST, Group::SortedSet, zrevrank)
+        .element(2)
+        .keys(&[READS])
+        .docs(
+            "2.0.0",
+            "Gives the place of a member, counted from the highest score.",
+            "O(log(N)) where N is the number of members of the set.",
+            "key member [WITHSCORE]",
+        ),
     CommandSpec::new("zcount", 4, READ_FAST, Group::SortedSet, zcount).keys(&[READS]).docs(
         "2.0.0",
         "Counts the members with scores in a range.",

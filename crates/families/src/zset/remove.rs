@@ -21,7 +21,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         Group::SortedSet,
         zrem,
     )
-    .keys(&[REMOVES])
+    .element(2).keys(&[REMOVES])
     .docs(
         "1.2.0",
         "Removes members from a sorted set.",

@@ -20,7 +20,7 @@ use smallvec::SmallVec;
 use super::{EXPIRE_AT_MS_MAX, Field, is_expired};
 use crate::arena::{Arena, Ref};
 use crate::packed::Entry;
-use crate::table::{Keyed, Slot, Table};
+use crate::table::{Keyed, Slot, Stage, Table};
 
 const HAS_EXPIRY: u8 = 1;
 const EXPIRY_BYTES: usize = 6;
@@ -190,10 +190,9 @@ impl HashTable {
         self.arena.held_bytes() + self.table.heap_bytes()
     }
 
-    /// Fetches into the cache where the field `name` would be looked up.
-    #[inline]
-    pub fn prefetch(&self, name: &[u8]) {
-        self.table.prefetch_bucket(hash(name));
+    /// Fetches what a look-up of the field `name` will touch; see [`Stage`].
+    pub fn prefetch(&self, name: &[u8], stage: Stage) {
+        stage.fetch(&self.table, &self.arena, hash(name));
     }
 
     /// A time before which no field expires; `None` when none ever does. May be too early. Bisects

@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use crate::arena::{Arena, Ref};
 use crate::hash::table::{read_varint, varint_width, write_varint};
 use crate::packed::{Entry, below};
-use crate::table::{Slot, Table};
+use crate::table::{Slot, Stage, Table};
 
 /// Set in a scan's cursor once it is in the table of texts; cursors of tables are below 2^48.
 const IN_TEXTS: u64 = 1 << 48;
@@ -83,12 +83,11 @@ impl SetTable {
         self.integers.heap_bytes() + self.texts.heap_bytes() + self.arena.held_bytes()
     }
 
-    /// Fetches into the cache where `member` would be looked up.
-    #[inline]
-    pub fn prefetch(&self, member: &[u8]) {
+    /// Fetches what a look-up of `member` will touch; see [`Stage`].
+    pub fn prefetch(&self, member: &[u8], stage: Stage) {
         match small_integer(Entry::of(member)) {
             Some(value) => self.integers.prefetch_bucket(hash_integer(value)),
-            None => self.texts.prefetch_bucket(hash(member)),
+            None => stage.fetch(&self.texts, &self.arena, hash(member)),
         }
     }
 

@@ -33,7 +33,7 @@ mod bucket;
 mod prefetch;
 mod segment;
 
-pub use prefetch::prefetch;
+pub use prefetch::{Stage, prefetch};
 use segment::{BUCKETS, Place, Segment};
 
 /// Bits of the home bucket.

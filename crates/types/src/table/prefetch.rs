@@ -1,5 +1,8 @@
 //! Asking the processor for a cache line ahead of its use.
 
+use super::Table;
+use crate::arena::{Arena, Ref};
+
 /// Fetches the line at `place` into the cache, without waiting for it and without reading it.
 #[inline]
 pub fn prefetch<T>(place: &T) {
@@ -12,4 +15,29 @@ pub fn prefetch<T>(place: &T) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;
+}
+
+/// A look-up touches a bucket, and then the block that the bucket points at. Prefetching for several
+/// look-ups goes over them once for each, so that the second pass finds the buckets in the cache.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// The buckets.
+    Buckets,
+    /// The blocks.
+    Blocks,
+}
+
+impl Stage {
+    /// Fetches what this stage of a look-up of `hash` touches in a table of blocks.
+    #[inline]
+    pub fn fetch(self, table: &Table, arena: &Arena, hash: u64) {
+        match self {
+            Self::Buckets => table.prefetch_bucket(hash),
+            Self::Blocks => table.candidates(hash, |value| {
+                if let Some(first) = arena.bytes(Ref::from_raw(value)).first() {
+                    prefetch(first);
+                }
+            }),
+        }
+    }
 }

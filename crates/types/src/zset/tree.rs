@@ -21,7 +21,7 @@ use super::node::Slot;
 use super::range::{LexRange, Order, ScoreRange};
 use super::value::Change;
 use crate::arena::{Arena, Ref};
-use crate::table::{self, Table};
+use crate::table::{self, Stage, Table};
 use ochre_base::hash::hash;
 use ochre_base::rng::Rng;
 use std::ops::Range;
@@ -92,6 +92,11 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
     #[inline]
     fn find(&self, hash: u64, member: &[u8]) -> Option<table::Slot> {
         self.members.find(hash, |raw| entry::member(self.arena.bytes(Ref::from_raw(raw))) == member)
+    }
+
+    /// Fetches what a look-up of `member` will touch; see [`Stage`].
+    pub fn prefetch(&self, member: &[u8], stage: Stage) {
+        stage.fetch(&self.members, &self.arena, hash(member));
     }
 
     /// The member's score. O(1).
