@@ -1,3 +1,5 @@
+//! Packed sequences against a model, walked both ways.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Hashes against a model, in every encoding, with and without expiries.
+
 use std::collections::{HashMap, HashSet};
 
 use ochre_base::rng::Rng;

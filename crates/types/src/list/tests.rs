@@ -1,3 +1,5 @@
+//! Lists against a model, with small and large pages.
+
 use std::collections::VecDeque;
 
 use proptest::prelude::*;

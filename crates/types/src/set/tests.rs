@@ -1,3 +1,5 @@
+//! Sets against a model, through every conversion.
+
 use std::collections::{HashMap, HashSet};
 
 use ochre_base::rng::Rng;
