@@ -317,10 +317,14 @@ pub fn next(buf: &[u8], at: usize) -> usize {
     entry_at(buf, at).map_or(buf.len(), |(_, after)| after)
 }
 
-/// The offset after `n` elements from `at`.
+/// The offset after `n` elements from `at`; the buffer's length when there are fewer, however large
+/// `n` is: it may come from a client.
 #[inline]
 pub fn skip(buf: &[u8], mut at: usize, n: usize) -> usize {
     for _ in 0..n {
+        if at >= buf.len() {
+            break;
+        }
         at = next(buf, at);
     }
     at

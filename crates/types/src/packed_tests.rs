@@ -165,3 +165,15 @@ proptest! {
         prop_assert_eq!(Entry::Str(&text).to_int(), num::parse_i64(&text));
     }
 }
+
+/// A position far behind the end is found to be one at once. A client can ask for any.
+#[test]
+fn a_walk_ends_with_the_sequence() {
+    let mut buf = Vec::new();
+    push_back(&mut buf, b"a");
+    push_back(&mut buf, b"b");
+    assert_eq!(skip(&buf, 0, usize::MAX), buf.len());
+    assert_eq!(offset_of(&buf, usize::MAX), None);
+    assert_eq!(offset_of(&buf, 2), None);
+    assert_eq!(offset_from_back(&buf, usize::MAX), None);
+}

@@ -2,8 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use ochre_base::clock::Now;
+use ochre_command::Key;
+use ochre_command::data::{Data, Env, Work};
+use ochre_keyspace::evict::AccessClock;
+use ochre_keyspace::lazyfree::Bin;
+use ochre_keyspace::lock::Shards;
+use ochre_keyspace::log::Log;
 use ochre_resp::Protocol;
+use ochre_types::limits::Limits;
 
+use super::{drop_expired_fields, hash_mut, new_hash};
 use crate::testing::Bench;
 
 const WRONG: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value|";
@@ -546,4 +555,71 @@ fn the_last_field_takes_the_key_with_it() {
         assert_eq!(bench.run("RPUSH h now-a-list"), ":1|");
         assert_eq!(logged_after(bench, 5), "HDEL h a b; RPUSH h now-a-list");
     });
+}
+
+#[test]
+fn a_cursor_may_be_anything() {
+    let mut bench = Bench::new();
+    for n in 0..2000 {
+        bench.run(&format!("HSET h field-{n} {n}"));
+    }
+    for cursor in [u64::MAX, 1 << 48, (1 << 49) - 1, (1 << 48) - 1, 1 << 32, 12_345_678_901] {
+        let reply = bench.run(&format!("HSCAN h {cursor} COUNT 10"));
+        assert!(reply.starts_with("*2|"), "{reply}");
+    }
+}
+
+/// What the active cycle does: some fields at a time, logged, and the key at last.
+#[test]
+fn expired_fields_are_dropped_in_portions() {
+    for entries in [512, 0] {
+        let log = Log::new(1 << 20);
+        log.turn_on();
+        let shards: &'static Shards = Box::leak(Box::new(Shards::new(64)));
+        let (mut work, mut locked) = (Work::new(1), shards.lock_all());
+        let limits = Limits { hash_max_listpack_entries: entries, ..Limits::default() };
+        let env = Env {
+            shards,
+            log: &log,
+            bin: &Bin::inline(),
+            limits: &limits,
+            clock: AccessClock::default(),
+            now: Now { unix_ms: 1000, ..Now::default() },
+            databases: 16,
+            string_max: 512 << 20,
+            no_touch: false,
+            lazy_user_del: false,
+            lazy_user_flush: false,
+        };
+        let mut data = Data {
+            locked: &mut locked,
+            db: 0,
+            env: &env,
+            work: &mut work,
+            keys: &[],
+            next: std::cell::Cell::new(0),
+        };
+        let key = Key::new(b"h");
+        assert_eq!(drop_expired_fields(&mut data, key, 9), 0);
+        let made = data.edit(key, Some(new_hash), |value, limits, _| {
+            let hash = hash_mut(value)?;
+            for n in 0..10u64 {
+                let name = format!("f{n}");
+                hash.set(limits, name.as_bytes(), b"v", 0);
+                hash.set_expiry(name.as_bytes(), 996 + n);
+            }
+            Ok(())
+        });
+        assert!(made.is_ok());
+        // 996 to 999 are past, 1000 is not.
+        assert_eq!(drop_expired_fields(&mut data, key, 3), 3);
+        assert_eq!(drop_expired_fields(&mut data, key, 3), 1);
+        assert_eq!(drop_expired_fields(&mut data, key, 3), 0);
+        assert_eq!(data.work.counts.expired_fields, 4);
+        assert_eq!(data.work.effects.len(), 2);
+        let later = Env { now: Now { unix_ms: 2000, ..Now::default() }, ..env };
+        let mut data = Data { env: &later, ..data };
+        assert_eq!(drop_expired_fields(&mut data, key, 100), 6);
+        assert!(data.peek(key).is_none());
+    }
 }

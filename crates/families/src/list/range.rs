@@ -94,10 +94,10 @@ fn lindex(ctx: &mut Ctx<'_>) -> Result {
     Ok(())
 }
 
-/// The position that `index` means: negative ones count from the end. None before the start.
+/// The position that `index` means: negative ones count from the end. None outside the list.
 fn position(index: i64, len: usize) -> Option<usize> {
     let index = if index < 0 { index.checked_add(len as i64)? } else { index };
-    usize::try_from(index).ok()
+    usize::try_from(index).ok().filter(|&index| index < len)
 }
 
 /// The first position and the number of elements from `start` to `stop`, both included, negative ones
@@ -318,6 +318,9 @@ mod tests {
             assert_eq!(bench.run("LINDEX l 5"), "$-1|");
             assert_eq!(bench.run("LINDEX l -6"), "$-1|");
             assert_eq!(bench.run("LINDEX l -9223372036854775808"), "$-1|");
+            assert_eq!(bench.run("LINDEX l 9223372036854775807"), "$-1|");
+            assert_eq!(bench.run("LRANGE l 9223372036854775807 -1"), "*0|");
+            assert_eq!(bench.run("LRANGE l 4 9223372036854775807"), "*1|$1|e|");
             assert_eq!(bench.run("LINDEX l x"), INTEGER);
             assert_eq!(bench.run("LRANGE l 1 3"), "*3|$1|1|$1|c|$1|2|");
             assert_eq!(bench.run("LRANGE l -2 100"), "*2|$1|2|$1|e|");

@@ -374,4 +374,16 @@ mod tests {
         assert_eq!(seen.len(), 2000);
         assert!((10..=25).contains(&calls), "{calls}");
     }
+
+    #[test]
+    fn a_cursor_may_be_anything() {
+        let mut bench = Bench::new();
+        for n in 0..2000 {
+            bench.run(&format!("SADD s m{n} {n}"));
+        }
+        for cursor in [u64::MAX, 1 << 48, (1 << 49) - 1, (1 << 48) - 1, 1 << 32, 12_345_678_901] {
+            let reply = bench.run(&format!("SSCAN s {cursor} COUNT 10"));
+            assert!(reply.starts_with("*2|"), "{reply}");
+        }
+    }
 }

@@ -51,8 +51,8 @@ fn model_run(seed: u64, hash: fn(u32) -> u64, space: u64, rounds: usize) {
 
 #[test]
 fn follows_the_model() {
-    let rounds = if cfg!(miri) { 1500 } else { 60_000 };
-    for seed in 0..4 {
+    let (seeds, rounds) = if cfg!(miri) { (1, 600) } else { (4, 60_000) };
+    for seed in 0..seeds {
         model_run(seed, mix, 20_000, rounds);
         model_run(seed, mix, 200, rounds / 4);
         model_run(seed, poor, 2_000, rounds / 4);
@@ -63,8 +63,8 @@ fn follows_the_model() {
 /// R3: what is there throughout is scanned at least once while the table grows and shrinks.
 #[test]
 fn scan_misses_nothing_across_splits_and_merges() {
-    let scale = if cfg!(miri) { 300 } else { 6000 };
-    for seed in 0..6 {
+    let (seeds, scale) = if cfg!(miri) { (1, 60) } else { (6, 6000) };
+    for seed in 0..seeds {
         let mut rng = Rng::new(seed);
         let mut table = Table::new();
         for value in 0..scale {
@@ -106,7 +106,7 @@ fn scan_misses_nothing_across_splits_and_merges() {
 fn memory_stays_near_its_mean_while_growing() {
     let mut table = Table::new();
     let (mut worst, mut sum, mut looks) = (0f64, 0f64, 0);
-    let top = if cfg!(miri) { 3_000 } else { 400_000 };
+    let top = if cfg!(miri) { 1_000 } else { 400_000 };
     for value in 0..top {
         table.insert(mix(value), value, mix);
         if value > top / 4 && value % 1000 == 0 {
@@ -127,13 +127,13 @@ fn memory_stays_near_its_mean_while_growing() {
 #[test]
 fn samples_are_uniform() {
     let mut table = Table::new();
-    let count = 3000u32;
+    let count = if cfg!(miri) { 300 } else { 3000u32 };
     for value in 0..count {
         table.insert(mix(value), value, mix);
     }
     let mut rng = Rng::new(9);
     let mut hits: BTreeMap<u32, u32> = BTreeMap::new();
-    let draws = if cfg!(miri) { 3_000 } else { 300_000 };
+    let draws = if cfg!(miri) { 300 } else { 300_000 };
     for _ in 0..draws {
         *hits.entry(table.sample(|| rng.next_u64()).unwrap()).or_default() += 1;
     }
@@ -162,7 +162,7 @@ impl Keyed for WithDeadline {
 #[test]
 fn segments_count_their_deadlines() {
     let mut table = Table::new();
-    let top = if cfg!(miri) { 2_000 } else { 20_000 };
+    let top = if cfg!(miri) { 800 } else { 20_000 };
     for value in 0..top {
         table.insert(mix(value), value, WithDeadline);
         if value % 3 == 0 {
