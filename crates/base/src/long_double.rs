@@ -45,19 +45,13 @@ enum Magnitude {
     Infinite,
 }
 
-const ZERO: Magnitude = Magnitude::Finite {
-    mantissa: 0,
-    exponent: 0,
-};
+const ZERO: Magnitude = Magnitude::Finite { mantissa: 0, exponent: 0 };
 
 impl LongDouble {
     /// An integer; always exact.
     pub fn from_i64(n: i64) -> LongDouble {
         let magnitude = Magnitude::round(u128::from(n.unsigned_abs()), 0, false);
-        LongDouble {
-            negative: n < 0,
-            magnitude,
-        }
+        LongDouble { negative: n < 0, magnitude }
     }
 
     /// Reads what C's `strtold` takes over the whole text: decimal with optional exponent,
@@ -81,10 +75,7 @@ impl LongDouble {
             _ if is_infinity_word(body) => Magnitude::Infinite,
             _ => return None,
         };
-        Some(LongDouble {
-            negative,
-            magnitude,
-        })
+        Some(LongDouble { negative, magnitude })
     }
 
     /// Whether this is one of the infinities.
@@ -97,29 +88,19 @@ impl LongDouble {
         let (x, y) = (self.parts()?, other.parts()?);
         if x.0 == 0 || y.0 == 0 {
             return Some(match (x.0, y.0) {
-                (0, 0) => LongDouble {
-                    negative: self.negative && other.negative,
-                    magnitude: ZERO,
-                },
+                (0, 0) => LongDouble { negative: self.negative && other.negative, magnitude: ZERO },
                 (0, _) => other,
                 _ => self,
             });
         }
         // The number with the larger exponent first: both have their top bit at 63 here.
-        let (big, small, negative) = if (x.1, x.0) >= (y.1, y.0) {
-            (x, y, self.negative)
-        } else {
-            (y, x, other.negative)
-        };
+        let (big, small, negative) =
+            if (x.1, x.0) >= (y.1, y.0) { (x, y, self.negative) } else { (y, x, other.negative) };
         let distance = big.1 - small.1;
         // 63 bits below the larger mantissa: more than enough to round right.
         let large = u128::from(big.0) << 63;
         let unshifted = u128::from(small.0) << 63;
-        let little = if distance > 127 {
-            0
-        } else {
-            unshifted >> distance
-        };
+        let little = if distance > 127 { 0 } else { unshifted >> distance };
         let inexact = distance > 127 || little << distance != unshifted;
         let exact_part = if self.negative == other.negative {
             large + little
@@ -129,16 +110,10 @@ impl LongDouble {
             large - little - u128::from(inexact)
         };
         if exact_part == 0 && !inexact {
-            return Some(LongDouble {
-                negative: false,
-                magnitude: ZERO,
-            });
+            return Some(LongDouble { negative: false, magnitude: ZERO });
         }
         let magnitude = Magnitude::round(exact_part, big.1 - 63, inexact);
-        (magnitude != Magnitude::Infinite).then_some(LongDouble {
-            negative,
-            magnitude,
-        })
+        (magnitude != Magnitude::Infinite).then_some(LongDouble { negative, magnitude })
     }
 
     /// Mantissa with its top bit set (or 0) and the exponent that goes with it; `None` for an
@@ -211,11 +186,7 @@ fn append_whole(mantissa: u64, exponent: u32, out: &mut Vec<u8>) {
     // Groups of nine decimal digits, lowest first, doubled up to 32 times a step:
     // 10^9 * 2^32 + carry < 2^63.
     const GROUP: u64 = 1_000_000_000;
-    let mut groups = vec![
-        mantissa % GROUP,
-        mantissa / GROUP % GROUP,
-        mantissa / GROUP / GROUP,
-    ];
+    let mut groups = vec![mantissa % GROUP, mantissa / GROUP % GROUP, mantissa / GROUP / GROUP];
     let mut left = exponent;
     while left > 0 {
         let step = left.min(32);
@@ -280,10 +251,7 @@ impl Magnitude {
         if exponent > TOP_MAX - 64 {
             return Magnitude::Infinite;
         }
-        Magnitude::Finite {
-            mantissa: rounded as u64,
-            exponent: exponent as i32,
-        }
+        Magnitude::Finite { mantissa: rounded as u64, exponent: exponent as i32 }
     }
 
     /// Refuses what a number other than zero and infinity must not have become.
@@ -308,10 +276,7 @@ const FIVES_MAX: i64 = 27;
 impl<'a> Decimal<'a> {
     /// Splits digits, point and exponent; `None` unless the whole text is that.
     fn parse(text: &'a [u8]) -> Option<Decimal<'a>> {
-        let end = text
-            .iter()
-            .position(|b| matches!(b, b'e' | b'E'))
-            .unwrap_or(text.len());
+        let end = text.iter().position(|b| matches!(b, b'e' | b'E')).unwrap_or(text.len());
         let mut exponent = match text.get(end + 1..) {
             Some(tail) => parse_exponent(tail)?,
             None if end == text.len() => 0,
@@ -340,18 +305,11 @@ impl<'a> Decimal<'a> {
         let first = first.unwrap_or(body.len());
         let digits = &body[first..];
         let count = digits.iter().filter(|&&b| b != b'.').count() as i64;
-        Some(Decimal {
-            digits,
-            count,
-            exponent,
-        })
+        Some(Decimal { digits, count, exponent })
     }
 
     fn each_digit(&self) -> impl Iterator<Item = u64> {
-        self.digits
-            .iter()
-            .filter(|&&b| b != b'.')
-            .map(|&b| u64::from(b - b'0'))
+        self.digits.iter().filter(|&&b| b != b'.').map(|&b| u64::from(b - b'0'))
     }
 
     /// The nearest representable number; `None` on overflow and on underflow to zero.
@@ -431,10 +389,7 @@ impl Natural {
 
     /// Length in bits.
     fn bits(&self) -> i64 {
-        let top = self
-            .words
-            .last()
-            .map_or(0, |w| 64 - i64::from(w.leading_zeros()));
+        let top = self.words.last().map_or(0, |w| 64 - i64::from(w.leading_zeros()));
         64 * (self.words.len() as i64 - 1).max(0) + top
     }
 
@@ -458,23 +413,14 @@ impl Natural {
     /// any of those is set.
     fn top_bits(&self) -> (u128, i64, bool) {
         let below = self.words.len().saturating_sub(2);
-        let top = self.words[below..]
-            .iter()
-            .rev()
-            .fold(0, |v, &w| v << 64 | u128::from(w));
+        let top = self.words[below..].iter().rev().fold(0, |v, &w| v << 64 | u128::from(w));
         // Two words hold 65 bits or more, since the upper one is not zero.
-        (
-            top,
-            64 * below as i64,
-            self.words[..below].iter().any(|&w| w != 0),
-        )
+        (top, 64 * below as i64, self.words[..below].iter().any(|&w| w != 0))
     }
 
     fn at_least(&self, other: &Natural) -> bool {
         let by_length = self.words.len().cmp(&other.words.len());
-        by_length
-            .then_with(|| self.words.iter().rev().cmp(other.words.iter().rev()))
-            .is_ge()
+        by_length.then_with(|| self.words.iter().rev().cmp(other.words.iter().rev())).is_ge()
     }
 
     /// Subtracts a number that is not larger.

@@ -58,9 +58,7 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
         return None;
     }
     for &byte in rest {
-        value = value
-            .checked_mul(10)?
-            .checked_add(u64::from(digit(byte)?))?;
+        value = value.checked_mul(10)?.checked_add(u64::from(digit(byte)?))?;
     }
     Some(value)
 }
@@ -128,9 +126,7 @@ pub(crate) fn is_infinity_word(text: &[u8]) -> bool {
 
 /// Whether a decimal number's mantissa has any digit but zero.
 fn has_nonzero_digit(body: &[u8]) -> bool {
-    body.iter()
-        .take_while(|b| !matches!(b, b'e' | b'E'))
-        .any(|b| matches!(b, b'1'..=b'9'))
+    body.iter().take_while(|b| !matches!(b, b'e' | b'E')).any(|b| matches!(b, b'1'..=b'9'))
 }
 
 /// A hexadecimal number without sign: `mantissa * 2^exponent`, plus something smaller than one
@@ -175,11 +171,7 @@ pub(crate) fn parse_hex(text: &[u8]) -> Option<HexNumber> {
         Some(b'p' | b'P') => exponent += parse_exponent(&text[at + 1..])?,
         Some(_) => return None,
     }
-    Some(HexNumber {
-        mantissa,
-        exponent,
-        inexact,
-    })
+    Some(HexNumber { mantissa, exponent, inexact })
 }
 
 /// Bound on exponents read from text: beyond it every number is zero or infinite, and sums of a
@@ -218,10 +210,7 @@ impl HexNumber {
             (self.mantissa as u64, 0)
         } else {
             let shift = (length - precision) as u32;
-            (
-                round_shift(self.mantissa, shift, self.inexact) as u64,
-                i64::from(shift),
-            )
+            (round_shift(self.mantissa, shift, self.inexact) as u64, i64::from(shift))
         };
         let power = self.exponent + shift;
         // Exact in two steps: the result is representable, and the first step stays normal.
@@ -247,11 +236,7 @@ pub(crate) fn round_shift(value: u128, shift: u32, inexact: bool) -> u128 {
     }
     let kept = if shift == 128 { 0 } else { value >> shift };
     let half = 1u128 << (shift - 1);
-    let dropped = if shift == 128 {
-        value
-    } else {
-        value & ((1u128 << shift) - 1)
-    };
+    let dropped = if shift == 128 { value } else { value & ((1u128 << shift) - 1) };
     let up = dropped > half || (dropped == half && (inexact || kept & 1 == 1));
     kept + u128::from(up)
 }
@@ -273,11 +258,7 @@ pub fn format_f64(value: f64, buf: &mut [u8; F64_TEXT_MAX]) -> &[u8] {
     } else if value.is_infinite() {
         out.put(if value > 0.0 { b"inf" } else { b"-inf" });
     } else if value == 0.0 {
-        out.put(if value.is_sign_negative() {
-            b"-0"
-        } else {
-            b"0"
-        });
+        out.put(if value.is_sign_negative() { b"-0" } else { b"0" });
     } else if value.abs() <= WHOLE_MAX && value == value.trunc() {
         out.put(itoa::Buffer::new().format(value as i64).as_bytes());
     } else {
@@ -338,11 +319,7 @@ fn layout_shortest(value: f64, out: &mut Cursor<'_>) {
             out.put(&digits[1..]);
         }
         out.put(if first_power < 0 { b"e-" } else { b"e+" });
-        out.put(
-            itoa::Buffer::new()
-                .format(first_power.unsigned_abs())
-                .as_bytes(),
-        );
+        out.put(itoa::Buffer::new().format(first_power.unsigned_abs()).as_bytes());
     }
 }
 
@@ -384,10 +361,7 @@ fn decompose(text: &[u8]) -> ([u8; 20], usize, i32) {
 /// (1024), `m`, `mb`, `g`, `gb`. No digits mean zero, as for the peers (`CONFIG SET maxmemory ""`).
 /// `None` on anything else and on overflow.
 pub fn parse_memory(text: &[u8]) -> Option<u64> {
-    let split = text
-        .iter()
-        .position(|b| !b.is_ascii_digit())
-        .unwrap_or(text.len());
+    let split = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let mut lower = [0u8; 2];
     let lower = lower.get_mut(..unit.len())?;
@@ -472,10 +446,7 @@ mod tests {
             ("0x1.fffffffffffff8p1023", None),
             ("0x1.fffffffffffff7fffffffffffp1023", Some(f64::MAX)),
             ("0x20000000000001", Some(9007199254740992.0)),
-            (
-                "0x20000000000001.00000000000000000000001",
-                Some(9007199254740994.0),
-            ),
+            ("0x20000000000001.00000000000000000000001", Some(9007199254740994.0)),
             ("0x0p99999999999999999999", Some(0.0)),
             ("1e-320", Some(1e-320)),
             ("0e-999", Some(0.0)),

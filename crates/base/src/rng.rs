@@ -19,9 +19,7 @@ impl Rng {
             z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
             z ^ (z >> 31)
         };
-        Self {
-            state: [next(), next(), next(), next() | 1],
-        }
+        Self { state: [next(), next(), next(), next() | 1] }
     }
 
     /// 64 uniform bits.

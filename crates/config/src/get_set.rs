@@ -63,10 +63,7 @@ pub enum SetError {
 impl SetError {
     /// The error for a value that was accepted but could not be put into effect.
     pub fn not_applied(id: Id, message: impl Into<Refusal>) -> SetError {
-        SetError::Failed {
-            name: id.directive().name,
-            message: message.into(),
-        }
+        SetError::Failed { name: id.directive().name, message: message.into() }
     }
 
     /// Appends the error reply's text, code word first.
@@ -113,15 +110,10 @@ impl Config {
                     }
                 }
             } else if let Some((name, id)) = find(pattern) {
-                found
-                    .entry(name.as_bytes())
-                    .or_insert_with(|| (pattern.to_vec(), id));
+                found.entry(name.as_bytes()).or_insert_with(|| (pattern.to_vec(), id));
             }
         }
-        found
-            .into_values()
-            .map(|(name, id)| (name, self.show(id)))
-            .collect()
+        found.into_values().map(|(name, id)| (name, self.show(id))).collect()
     }
 
     /// Sets directives, given as name, value, name, value, ...; all or none.
@@ -139,10 +131,7 @@ impl Config {
             let (name, id) = find(given).ok_or_else(|| SetError::Unknown(given.to_vec()))?;
             self.may_set(name, id, context)?;
             if targets.iter().any(|(other, _)| *other == name) {
-                return Err(SetError::Failed {
-                    name,
-                    message: "duplicate parameter".into(),
-                });
+                return Err(SetError::Failed { name, message: "duplicate parameter".into() });
             }
             targets.push((name, id));
         }
@@ -151,20 +140,13 @@ impl Config {
         for (&(name, id), pair) in targets.iter().zip(words.chunks_exact(2)) {
             let failed = |message| SetError::Failed { name, message };
             let kind = id.directive().kind;
-            let value = Value::parse(
-                kind,
-                &split_value(kind, pair[1].as_ref()),
-                Some(self.value(id)),
-            )
-            .map_err(failed)?;
+            let value =
+                Value::parse(kind, &split_value(kind, pair[1].as_ref()), Some(self.value(id)))
+                    .map_err(failed)?;
             notices.extend(self.admit(id, &value).map_err(failed)?);
             next.push((id, value));
         }
-        let mut change = Change {
-            changed: Vec::new(),
-            notices,
-            previous: Vec::new(),
-        };
+        let mut change = Change { changed: Vec::new(), notices, previous: Vec::new() };
         for (id, value) in next {
             if *self.value(id) != value {
                 change.changed.push(id);
@@ -177,10 +159,7 @@ impl Config {
     fn may_set(&self, name: &'static str, id: Id, context: SetContext) -> Result<(), SetError> {
         let directive = id.directive();
         let failed = |message: &'static str| {
-            Err(SetError::Failed {
-                name,
-                message: Refusal::Borrowed(message),
-            })
+            Err(SetError::Failed { name, message: Refusal::Borrowed(message) })
         };
         if directive.immutable {
             return failed("can't set immutable config");

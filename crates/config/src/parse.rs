@@ -123,13 +123,8 @@ pub fn options_text<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
 
 /// Reads a configuration over the values in force.
 pub fn load(config: &mut Config, text: &[u8], files: &dyn Files) -> Result<Loaded, LoadError> {
-    let mut loader = Loader {
-        config,
-        files,
-        loaded: Loaded::default(),
-        saves_seen: false,
-        depth: 0,
-    };
+    let mut loader =
+        Loader { config, files, loaded: Loaded::default(), saves_seen: false, depth: 0 };
     loader.text(text, None)?;
     Ok(loader.loaded)
 }
@@ -244,10 +239,7 @@ impl Loader<'_> {
         let path = path_of(path).ok_or("file name is not valid UTF-8")?;
         for path in expand(&path, self.files) {
             let text = self.files.read(&path).map_err(|error| {
-                format!(
-                    "Fatal error, can't open config file '{}': {error}",
-                    path.display()
-                )
+                format!("Fatal error, can't open config file '{}': {error}", path.display())
             })?;
             self.depth += 1;
             let result = self.text(&text, Some(&path));
@@ -289,11 +281,7 @@ fn expand(path: &Path, files: &dyn Files) -> Vec<PathBuf> {
         }
         let mut next = Vec::new();
         for folder in &found {
-            let here = if folder.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                folder
-            };
+            let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             // A folder that cannot be listed holds nothing that matches.
             for name in files.list(here).unwrap_or_default() {
                 let bytes = name.as_encoded_bytes();

@@ -69,11 +69,7 @@ struct Text {
 
 impl Text {
     fn read(old: &[u8]) -> Text {
-        let mut text = Text {
-            lines: Vec::new(),
-            places: BTreeMap::new(),
-            signed: false,
-        };
+        let mut text = Text { lines: Vec::new(), places: BTreeMap::new(), signed: false };
         for line in old.split(|b| *b == b'\n') {
             let line = line.trim_ascii();
             text.signed |= line == SIGNATURE;
@@ -97,18 +93,12 @@ impl Text {
                 // One line may set several classes: then each gets a line of its own here.
                 let classes = words[1..].chunks(4).filter_map(|group| class_of(&group[0]));
                 for class in classes {
-                    self.places
-                        .entry((id, class))
-                        .or_default()
-                        .push(self.lines.len());
+                    self.places.entry((id, class)).or_default().push(self.lines.len());
                     self.lines.push(Vec::new());
                 }
             }
             Some((_, id)) => {
-                self.places
-                    .entry((id, 0))
-                    .or_default()
-                    .push(self.lines.len());
+                self.places.entry((id, 0)).or_default().push(self.lines.len());
                 self.lines.push(Vec::new());
             }
         }
@@ -132,11 +122,7 @@ impl Text {
         if lines.is_empty() {
             return;
         }
-        while self
-            .lines
-            .last()
-            .is_some_and(|line| line.iter().all(Vec::is_empty))
-        {
+        while self.lines.last().is_some_and(|line| line.iter().all(Vec::is_empty)) {
             self.lines.pop();
         }
         if !self.signed {

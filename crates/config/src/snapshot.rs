@@ -7,7 +7,7 @@
 use crate::special::{EventClasses, OutputLimit};
 use crate::store::{Config, mismatch};
 use crate::table::{Id, id};
-use crate::value::Value;
+use crate::value::{Share, Value};
 use std::path::PathBuf;
 
 /// Defines an enum of a directive's choices and its conversion from the table's numbers.
@@ -60,10 +60,7 @@ choices! {
 impl EvictionPolicy {
     /// Whether access is counted by frequency instead of by time.
     pub fn uses_lfu(self) -> bool {
-        matches!(
-            self,
-            EvictionPolicy::VolatileLfu | EvictionPolicy::AllkeysLfu
-        )
+        matches!(self, EvictionPolicy::VolatileLfu | EvictionPolicy::AllkeysLfu)
     }
 
     /// Whether keys without a time to live may go too.
@@ -111,6 +108,20 @@ choices! {
         /// Milliseconds since 1970.
         Milliseconds = 2,
     } else Legacy
+}
+
+choices! {
+    /// `supervised`: who started the process and waits for it to be ready.
+    Supervised {
+        /// Nobody.
+        No = 0,
+        /// Upstart, by a stop signal.
+        Upstart = 1,
+        /// systemd, by messages to a socket.
+        Systemd = 2,
+        /// Whichever the environment shows.
+        Auto = 3,
+    } else No
 }
 
 choices! {
@@ -219,8 +230,6 @@ pub struct Settings {
     pub port: u16,
     /// `bind`, as written, `-` prefixes included.
     pub bind: Vec<String>,
-    /// Whether `bind` is something other than its default.
-    pub bind_is_chosen: bool,
     /// `unixsocket`
     pub unixsocket: Option<PathBuf>,
     /// `unixsocketperm`; 0 leaves the permissions.
@@ -233,6 +242,8 @@ pub struct Settings {
     pub tcp_backlog: u32,
     /// `maxclients`
     pub maxclients: u32,
+    /// `max-new-connections-per-cycle`
+    pub accepts_per_turn: usize,
     /// `requirepass`; empty for none.
     pub requirepass: Vec<u8>,
     /// `protected-mode`
@@ -250,6 +261,8 @@ pub struct Settings {
     pub output_limits: [OutputLimit; 3],
     /// `maxmemory`, bytes; 0 for no limit.
     pub maxmemory: u64,
+    /// `maxmemory-clients`
+    pub maxmemory_clients: Share,
     /// `maxmemory-policy`
     pub maxmemory_policy: EvictionPolicy,
     /// `maxmemory-samples`
@@ -298,6 +311,12 @@ pub struct Settings {
     pub syslog_facility: i32,
     /// `daemonize`
     pub daemonize: bool,
+    /// `supervised`
+    pub supervised: Supervised,
+    /// `crash-log-enabled`
+    pub crash_log: bool,
+    /// `jemalloc-bg-thread`
+    pub allocator_thread: bool,
     /// `pidfile`
     pub pidfile: Option<PathBuf>,
     /// `dir`
@@ -316,20 +335,35 @@ pub struct Settings {
     pub notify_events: EventClasses,
 }
 
+/// Least that `maxmemory-clients` comes to, so that a server can still be talked to. Peers: 128 KB.
+const CLIENT_MEMORY_MIN: u64 = 128 << 10;
+
 impl Settings {
+    /// Bytes that all clients together may take (`maxmemory-clients`); none for no limit. A part of
+    /// no `maxmemory` is no limit.
+    pub fn client_memory_max(&self) -> Option<u64> {
+        let bytes = match self.maxmemory_clients {
+            Share::Bytes(bytes) => bytes,
+            Share::Percent(percent) => {
+                (u128::from(self.maxmemory) * u128::from(percent) / 100) as u64
+            }
+        };
+        (bytes > 0).then_some(bytes.max(CLIENT_MEMORY_MIN))
+    }
+
     /// Reads all fields out of the values in force.
     pub fn of(config: &Config) -> Settings {
         let view = View(config);
         Settings {
             port: view.number(const { id("port") }) as u16,
             bind: view.words(const { id("bind") }),
-            bind_is_chosen: !config.is_default(const { id("bind") }),
             unixsocket: view.path(const { id("unixsocket") }),
             unixsocket_mode: view.number(const { id("unixsocketperm") }) as u32,
             timeout_s: view.number(const { id("timeout") }),
             tcp_keepalive_s: view.number(const { id("tcp-keepalive") }),
             tcp_backlog: view.number(const { id("tcp-backlog") }) as u32,
             maxclients: view.number(const { id("maxclients") }) as u32,
+            accepts_per_turn: view.number(const { id("max-new-connections-per-cycle") }) as usize,
             requirepass: config.text(const { id("requirepass") }).to_vec(),
             protected_mode: config.boolean(const { id("protected-mode") }),
             databases: view.number(const { id("databases") }) as u32,
@@ -338,6 +372,7 @@ impl Settings {
             query_buffer_limit: config.bytes(const { id("client-query-buffer-limit") }),
             output_limits: view.output_limits(const { id("client-output-buffer-limit") }),
             maxmemory: config.bytes(const { id("maxmemory") }),
+            maxmemory_clients: view.share(const { id("maxmemory-clients") }),
             maxmemory_policy: EvictionPolicy::of(config.int(const { id("maxmemory-policy") })),
             maxmemory_samples: view.number(const { id("maxmemory-samples") }) as u32,
             eviction_tenacity: view.number(const { id("maxmemory-eviction-tenacity") }) as u32,
@@ -359,7 +394,10 @@ impl Settings {
                 const { id("commandlog-reply-larger-than") },
                 const { id("commandlog-large-reply-max-len") },
             ),
-            latency_monitor_threshold_ms: view.number(const { id("latency-monitor-threshold") }),
+            // A time that fits its nanoseconds is as good as none.
+            latency_monitor_threshold_ms: view
+                .number(const { id("latency-monitor-threshold") })
+                .min(u64::MAX / 1_000_000),
             latency_tracking: config.boolean(const { id("latency-tracking") }),
             latency_percentiles: view
                 .percentiles(const { id("latency-tracking-info-percentiles") }),
@@ -374,6 +412,9 @@ impl Settings {
             syslog_ident: text_of(config.text(const { id("syslog-ident") })),
             syslog_facility: config.int(const { id("syslog-facility") }) as i32,
             daemonize: config.boolean(const { id("daemonize") }),
+            supervised: Supervised::of(config.int(const { id("supervised") })),
+            crash_log: config.boolean(const { id("crash-log-enabled") }),
+            allocator_thread: config.boolean(const { id("jemalloc-bg-thread") }),
             pidfile: view.path(const { id("pidfile") }),
             dir: PathBuf::from(text_of(config.text(const { id("dir") }))),
             dbfilename: PathBuf::from(text_of(config.text(const { id("dbfilename") }))),
@@ -408,6 +449,13 @@ impl View<'_> {
         (!text.is_empty()).then(|| PathBuf::from(text_of(text)))
     }
 
+    fn share(&self, id: Id) -> Share {
+        match self.0.value(id) {
+            Value::Share(share) => *share,
+            other => mismatch(id, other),
+        }
+    }
+
     fn output_limits(&self, id: Id) -> [OutputLimit; 3] {
         match self.0.value(id) {
             Value::OutputLimits(limits) => *limits,
@@ -431,10 +479,7 @@ impl View<'_> {
 
     fn command_log(&self, threshold: Id, length: Id) -> CommandLog {
         let threshold = u64::try_from(self.0.int(threshold)).ok();
-        CommandLog {
-            threshold,
-            entries_max: self.number(length),
-        }
+        CommandLog { threshold, entries_max: self.number(length) }
     }
 
     fn lazyfree(&self) -> LazyFree {
@@ -478,38 +523,22 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_the_peer() {
-        let surroundings = Surroundings {
-            cores: 20,
-            folder: PathBuf::from("/srv"),
-        };
+        let surroundings = Surroundings { cores: 20, folder: PathBuf::from("/srv") };
         let settings = Settings::of(&Config::new(&surroundings));
         assert_eq!(settings.port, 6379);
         assert_eq!(settings.bind, ["*", "-::*"]);
-        assert!(!settings.bind_is_chosen);
         assert_eq!(settings.io_threads, 8);
         assert_eq!(settings.dir, PathBuf::from("/srv"));
         assert_eq!(settings.maxmemory_policy, EvictionPolicy::NoEviction);
-        assert_eq!(
-            settings.slowlog,
-            CommandLog {
-                threshold: Some(10_000),
-                entries_max: 128
-            }
-        );
-        assert_eq!(
-            settings.output_limits[crate::special::CLASS_REPLICA].hard_bytes,
-            256 << 20
-        );
+        assert_eq!(settings.slowlog, CommandLog { threshold: Some(10_000), entries_max: 128 });
+        assert_eq!(settings.output_limits[crate::special::CLASS_REPLICA].hard_bytes, 256 << 20);
         assert_eq!(settings.encodings.list_size, -2);
         assert_eq!(settings.unixsocket, None);
     }
 
     #[test]
     fn changes_reach_the_next_snapshot() {
-        let surroundings = Surroundings {
-            cores: 2,
-            folder: PathBuf::from("/"),
-        };
+        let surroundings = Surroundings { cores: 2, folder: PathBuf::from("/") };
         let mut config = Config::new(&surroundings);
         let words = [
             "slowlog-log-slower-than",
@@ -520,24 +549,17 @@ mod tests {
             "allkeys-lfu",
             "shutdown-on-sigint",
             "save now",
-            "notify-keyspace-events",
-            "Ex",
+            "maxmemory-clients",
+            "5%",
         ];
-        config
-            .set(
-                &words,
-                SetContext {
-                    local_client: true,
-                    loading: false,
-                },
-            )
-            .unwrap();
+        config.set(&words, SetContext { local_client: true, loading: false }).unwrap();
         let settings = Settings::of(&config);
         assert_eq!(settings.slowlog.threshold, None);
         assert_eq!(settings.maxmemory, 1 << 30);
         assert!(settings.maxmemory_policy.uses_lfu() && settings.maxmemory_policy.takes_all_keys());
         assert!(settings.shutdown_on_sigint.save() && settings.shutdown_on_sigint.now());
         assert!(!settings.shutdown_on_sigint.no_save() && !settings.shutdown_on_sigint.force());
-        assert!(settings.notify_events.contains(EventClasses::EXPIRED));
+        assert_eq!(settings.maxmemory_clients, Share::Percent(5));
+        assert_eq!(settings.client_memory_max(), Some((1 << 30) / 20));
     }
 }

@@ -58,14 +58,8 @@ pub(crate) const CLASS_NAMES: [&str; 3] = ["normal", "slave", "pubsub"];
 
 /// The class of a name, old or new.
 pub(crate) fn class_of(name: &[u8]) -> Option<usize> {
-    let name = if name.eq_ignore_ascii_case(b"replica") {
-        b"slave"
-    } else {
-        name
-    };
-    CLASS_NAMES
-        .iter()
-        .position(|n| name.eq_ignore_ascii_case(n.as_bytes()))
+    let name = if name.eq_ignore_ascii_case(b"replica") { b"slave" } else { name };
+    CLASS_NAMES.iter().position(|n| name.eq_ignore_ascii_case(n.as_bytes()))
 }
 
 /// Reads groups of class, hard limit, soft limit and seconds over the limits in force.
@@ -177,12 +171,7 @@ impl EventClasses {
             out.push(b'A');
             letters = &Self::LETTERS[Self::BESIDE_ALL..];
         }
-        out.extend(
-            letters
-                .iter()
-                .filter(|(_, class)| self.contains(*class))
-                .map(|(l, _)| l),
-        );
+        out.extend(letters.iter().filter(|(_, class)| self.contains(*class)).map(|(l, _)| l));
         out
     }
 }
@@ -209,11 +198,9 @@ pub(crate) fn parse_percentiles(words: &[&[u8]]) -> Result<Vec<f64>, Refusal> {
         let value =
             parse_f64(word).ok_or("Invalid latency-tracking-info-percentiles parameters")?;
         if !(0.0..=100.0).contains(&value) {
-            return Err(
-                "latency-tracking-info-percentiles parameters should sit between \
+            return Err("latency-tracking-info-percentiles parameters should sit between \
                         [0.0,100.0]"
-                    .into(),
-            );
+                .into());
         }
         percentiles.push(value);
     }
@@ -227,15 +214,8 @@ pub fn show_percentile(value: f64) -> String {
 }
 
 /// The names that a process title may hold in braces.
-const TITLE_NAMES: [&str; 7] = [
-    "title",
-    "listen-addr",
-    "server-mode",
-    "port",
-    "tls-port",
-    "unixsocket",
-    "config-file",
-];
+const TITLE_NAMES: [&str; 7] =
+    ["title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"];
 
 /// Whether every brace of a process title encloses a known name.
 pub(crate) fn is_title_template(text: &[u8]) -> bool {

@@ -34,12 +34,7 @@ pub struct Notice {
 
 impl std::fmt::Display for Notice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "'{}' has no effect: {}",
-            self.id.directive().name,
-            self.reason
-        )
+        write!(f, "'{}' has no effect: {}", self.id.directive().name, self.reason)
     }
 }
 
@@ -56,18 +51,13 @@ pub struct Config {
 impl Config {
     /// All defaults.
     pub fn new(surroundings: &Surroundings) -> Config {
-        let mut defaults: Vec<Value> = Id::all()
-            .map(|id| Value::default_of(id.directive()))
-            .collect();
+        let mut defaults: Vec<Value> =
+            Id::all().map(|id| Value::default_of(id.directive())).collect();
         let threads = surroundings.cores.clamp(1, DEFAULT_THREADS_MAX);
         defaults[id("io-threads").index()] = Value::Int(threads as i64);
         let folder = surroundings.folder.as_os_str().as_encoded_bytes().to_vec();
         defaults[id("dir").index()] = Value::Text(folder);
-        Config {
-            values: defaults.clone(),
-            defaults,
-            file: None,
-        }
+        Config { values: defaults.clone(), defaults, file: None }
     }
 
     /// The configuration file's absolute path, if there is a file.
@@ -115,6 +105,10 @@ impl Config {
         }
         match id.directive().status {
             Status::Live => Ok(None),
+            // No save points are what there is anyway.
+            Status::Inert(_) if matches!(value, Value::Save(points) if points.is_empty()) => {
+                Ok(None)
+            }
             Status::Inert(reason) => Ok(Some(Notice { id, reason })),
             Status::Later(part) => {
                 Err(format!("only the default is supported yet: {part} would be needed").into())

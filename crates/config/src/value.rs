@@ -125,18 +125,12 @@ impl Value {
             (Value::Share(Share::Bytes(bytes)), _) => bytes.to_string().into_bytes(),
             (Value::Share(Share::Percent(percent)), _) => format!("{percent}%").into_bytes(),
             (Value::List(items), _) => items.join(&b' '),
-            (Value::Save(points), _) => join(
-                points
-                    .iter()
-                    .map(|p| format!("{} {}", p.seconds, p.changes)),
-            ),
+            (Value::Save(points), _) => {
+                join(points.iter().map(|p| format!("{} {}", p.seconds, p.changes)))
+            }
             (Value::OutputLimits(limits), _) => {
                 join(limits.iter().zip(CLASS_NAMES).map(|(limit, name)| {
-                    let OutputLimit {
-                        hard_bytes,
-                        soft_bytes,
-                        soft_seconds,
-                    } = limit;
+                    let OutputLimit { hard_bytes, soft_bytes, soft_seconds } = limit;
                     format!("{name} {hard_bytes} {soft_bytes} {soft_seconds}")
                 }))
             }
@@ -170,11 +164,7 @@ impl Value {
             Value::Events(classes) => vec![[name.as_bytes(), &quoted(&classes.show())].join(&b' ')],
             _ => {
                 let shown = self.show(directive.kind);
-                let rest = if shown.is_empty() {
-                    b"\"\"".to_vec()
-                } else {
-                    shown
-                };
+                let rest = if shown.is_empty() { b"\"\"".to_vec() } else { shown };
                 vec![[name.as_bytes(), &rest].join(&b' ')]
             }
         }
@@ -230,11 +220,7 @@ fn parse_many(kind: Kind, words: &[&[u8]], current: Option<&Value>) -> Result<Va
 /// Splits the one text that CONFIG SET gives into the words that the kind expects: at every blank,
 /// so that two blanks enclose an empty word.
 pub(crate) fn split_value(kind: Kind, text: &[u8]) -> Vec<&[u8]> {
-    if kind.takes_many_words() {
-        text.split(|b| *b == b' ').collect()
-    } else {
-        vec![text]
-    }
+    if kind.takes_many_words() { text.split(|b| *b == b' ').collect() } else { vec![text] }
 }
 
 fn join(parts: impl Iterator<Item = String>) -> Vec<u8> {
@@ -242,9 +228,7 @@ fn join(parts: impl Iterator<Item = String>) -> Vec<u8> {
 }
 
 fn parse_integer(word: &[u8]) -> Result<i64, Refusal> {
-    parse_i64(word).ok_or(Refusal::Borrowed(
-        "argument couldn't be parsed into an integer",
-    ))
+    parse_i64(word).ok_or(Refusal::Borrowed("argument couldn't be parsed into an integer"))
 }
 
 fn out_of_range(min: impl std::fmt::Display, max: impl std::fmt::Display) -> Refusal {
@@ -264,52 +248,41 @@ fn parse_octal(word: &[u8]) -> Result<i64, Refusal> {
 
 fn parse_share(word: &[u8]) -> Result<Share, Refusal> {
     const REFUSED: &str = "argument must be a memory or percent value";
-    match word.strip_suffix(b"%") {
-        None => Ok(Share::Bytes(parse_memory(word).ok_or(REFUSED)?)),
-        Some(digits) => {
-            let percent = parse_i64(digits).filter(|p| *p >= 0).ok_or(REFUSED)?;
-            if percent > 100 {
-                return Err("percentage argument must be less or equal to 100".into());
+    let percent = match word.strip_suffix(b"%") {
+        None => {
+            let bytes = parse_memory(word).ok_or(REFUSED)?;
+            if i64::try_from(bytes).is_ok() {
+                return Ok(Share::Bytes(bytes));
             }
-            Ok(Share::Percent(percent as u8))
+            // The peers keep a percentage as a negative number of bytes, and take 2^64 - 1 for 1 %.
+            (bytes as i64).unsigned_abs()
         }
+        Some(digits) => parse_i64(digits).and_then(|p| u64::try_from(p).ok()).ok_or(REFUSED)?,
+    };
+    if percent > 100 {
+        return Err("percentage argument must be less or equal to 100".into());
     }
+    Ok(Share::Percent(percent as u8))
 }
 
 fn choice(choices: &[(&str, i64)], word: &[u8]) -> Result<i64, Refusal> {
-    match choices
-        .iter()
-        .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
-    {
+    match choices.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes())) {
         Some((_, value)) => Ok(*value),
         None => {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            Err(format!(
-                "argument(s) must be one of the following: {}",
-                names.join(", ")
-            )
-            .into())
+            Err(format!("argument(s) must be one of the following: {}", names.join(", ")).into())
         }
     }
 }
 
 fn word_of(choices: &'static [(&'static str, i64)], value: i64) -> &'static str {
-    choices
-        .iter()
-        .find(|(_, v)| *v == value)
-        .map_or("", |(name, _)| name)
+    choices.iter().find(|(_, v)| *v == value).map_or("", |(name, _)| name)
 }
 
 fn bit_words(choices: &[(&str, i64)], value: i64) -> String {
     let set: Vec<&str> = choices
         .iter()
-        .filter(|(_, bit)| {
-            if value == 0 {
-                *bit == 0
-            } else {
-                *bit != 0 && value & bit == *bit
-            }
-        })
+        .filter(|(_, bit)| if value == 0 { *bit == 0 } else { *bit != 0 && value & bit == *bit })
         .map(|(name, _)| *name)
         .collect();
     set.join(" ")
@@ -327,11 +300,7 @@ fn show_memory(bytes: u64) -> String {
 
 /// The line of one class of `client-output-buffer-limit`.
 fn output_limit_line(name: &str, class: usize, limit: &OutputLimit) -> Vec<u8> {
-    let class = if class_of(b"replica") == Some(class) {
-        "replica"
-    } else {
-        CLASS_NAMES[class]
-    };
+    let class = if class_of(b"replica") == Some(class) { "replica" } else { CLASS_NAMES[class] };
     let (hard, soft) = (show_memory(limit.hard_bytes), show_memory(limit.soft_bytes));
     format!("{name} {class} {hard} {soft} {}", limit.soft_seconds).into_bytes()
 }

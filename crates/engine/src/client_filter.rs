@@ -147,8 +147,7 @@ const BAD_ID: ReplyError = ReplyError::fixed("ERR client-id should be greater th
 fn client_id(value: &[u8]) -> Result<u64> {
     match parse_i64(value) {
         Some(id) if id > 0 => Ok(id as u64),
-        Some(_) => Err(BAD_ID),
-        None => Err(ReplyError::fixed("ERR Invalid client ID")),
+        _ => Err(BAD_ID),
     }
 }
 

@@ -1,9 +1,9 @@
-//! DEBUG DIGEST: a fingerprint of the data set that does not depend on the order of keys.
+//! DEBUG DIGEST: a fingerprint of the data set that does not depend on the order of keys, computed as the
+//! peers compute it, so that data of different servers can be compared.
 //!
-//! Each key contributes a 160-bit hash of its database, name, type, expiry and value; contributions are
-//! combined by exclusive or. Within a value, elements whose order means nothing are combined in the same
-//! way. The fingerprint compares one Ochre with another, and with itself over time; it is not the number
-//! that the peers compute (that comes with the tools that compare with them).
+//! Two operations on a 160-bit sum: *xor in* the SHA-1 of some bytes (for parts whose order means nothing),
+//! and *mix in*, which afterwards replaces the sum by its own SHA-1 (for parts in order). Source: found by
+//! comparing with redis-server 7.0.15; the conformance tests hold it to that.
 
 use ochre_command::Key;
 use ochre_command::data::type_of;
@@ -16,6 +16,7 @@ use ochre_types::list::ListRef;
 use ochre_types::set::SetRef;
 use ochre_types::value::{Type, Value};
 use ochre_types::zset::ZsetRef;
+use sha1::{Digest as _, Sha1};
 
 /// A fingerprint.
 pub(crate) type Digest = [u8; 20];
@@ -27,24 +28,27 @@ pub(crate) fn hex(digest: &Digest) -> String {
 
 /// The fingerprint of all databases; keys past their time do not count.
 pub(crate) fn whole(locked: &Locked<'static>, now_ms: i64) -> Digest {
-    let mut sum = Digest::default();
-    for shard in locked.each() {
-        for index in 0..shard.dbs().len() as DbIndex {
+    let mut sum = Sum::default();
+    let databases = locked.each().map(|shard| shard.dbs().len()).max().unwrap_or(0) as DbIndex;
+    for index in 0..databases {
+        if locked.each().all(|shard| shard.db(index).is_empty()) {
+            continue;
+        }
+        sum.mix(&u32::from(index).to_be_bytes());
+        for shard in locked.each() {
             let db = shard.db(index);
             for value in db.table().iter() {
                 let entry = db.entry_of(value);
                 if entry.expiry.is_none_or(|at| at >= now_ms) {
-                    let mut parts = Parts::new(b"key");
-                    parts.add(&index.to_le_bytes());
-                    parts.add(entry.key);
-                    parts.add(&entry.expiry.unwrap_or(-1).to_le_bytes());
-                    parts.add(&digest_value(shard, index, &entry, now_ms));
-                    mix(&mut sum, &parts.digest());
+                    let mut key = Sum::default();
+                    key.mix(entry.key);
+                    add_value(&mut key, shard, index, &entry, now_ms);
+                    sum.xor(&key.0);
                 }
             }
         }
     }
-    sum
+    sum.0
 }
 
 /// The fingerprint of one key's value; zeros when it is absent.
@@ -52,107 +56,104 @@ pub(crate) fn of_key(locked: &Locked<'static>, index: DbIndex, name: &[u8], now_
     let key = Key::new(name);
     let shard = locked.shard(key.hash);
     let db = shard.db(index);
-    match db.find(key).map(|slot| db.entry(slot)) {
-        Some(entry) if entry.expiry.is_none_or(|at| at >= now_ms) => {
-            digest_value(shard, index, &entry, now_ms)
-        }
-        _ => Digest::default(),
+    let mut sum = Sum::default();
+    if let Some(entry) = db.find(key).map(|slot| db.entry(slot))
+        && entry.expiry.is_none_or(|at| at >= now_ms)
+    {
+        add_value(&mut sum, shard, index, &entry, now_ms);
+    }
+    sum.0
+}
+
+/// A sum under way.
+#[derive(Default)]
+struct Sum(Digest);
+
+impl Sum {
+    /// Adds bytes whose order among others means nothing.
+    fn xor(&mut self, bytes: &[u8]) {
+        let hash = Sha1::digest(bytes);
+        self.0.iter_mut().zip(hash).for_each(|(a, b)| *a ^= b);
+    }
+
+    /// Adds bytes in order.
+    fn mix(&mut self, bytes: &[u8]) {
+        self.xor(bytes);
+        let hash = Sha1::digest(self.0);
+        self.0.copy_from_slice(&hash);
     }
 }
 
-/// A fixed (not per-process) hash of parts: FNV-1a in three lanes, enough to tell data sets apart.
-struct Parts {
-    lanes: [u64; 3],
-}
-
-impl Parts {
-    fn new(kind: &[u8]) -> Self {
-        let mut parts =
-            Self { lanes: [0xCBF2_9CE4_8422_2325, 0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F] };
-        parts.add(kind);
-        parts
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        for (turn, lane) in self.lanes.iter_mut().enumerate() {
-            for byte in (bytes.len() as u64).to_le_bytes().iter().chain(bytes) {
-                *lane = (*lane ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
-                *lane = lane.rotate_left(turn as u32 * 7);
-            }
-        }
-    }
-
-    fn digest(&self) -> Digest {
-        let mut out = Digest::default();
-        for (chunk, lane) in out.chunks_mut(8).zip(&self.lanes) {
-            let mut word = *lane;
-            word = (word ^ word >> 31).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            word ^= word >> 29;
-            chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
-        }
-        out
-    }
-}
-
-fn mix(sum: &mut Digest, part: &Digest) {
-    for (a, b) in sum.iter_mut().zip(part) {
-        *a ^= b;
-    }
-}
-
-fn digest_value(shard: &Shard, index: DbIndex, entry: &Entry<'_>, now_ms: i64) -> Digest {
+fn add_value(sum: &mut Sum, shard: &Shard, index: DbIndex, entry: &Entry<'_>, now_ms: i64) {
     let db = shard.db(index);
     let stored = db.stored(entry);
     let kind = type_of(&stored);
-    let mut ordered = Parts::new(kind.name().as_bytes());
-    let mut unordered = Digest::default();
-    let mut room = [0; 20];
+    let number: u32 = match kind {
+        Type::String => 0,
+        Type::List => 1,
+        Type::Set => 2,
+        Type::Zset => 3,
+        Type::Hash => 4,
+    };
+    sum.mix(&number.to_be_bytes());
+    let (mut room, mut other) = ([0; 20], [0; 20]);
     match kind {
         Type::String => match db.text(entry) {
-            Some(Text::Bytes(bytes)) => ordered.add(bytes),
-            Some(Text::Int(n)) => ordered.add(ochre_base::num::format_i64(n, &mut room)),
-            Some(Text::Blob(blob)) => ordered.add(blob),
+            Some(Text::Bytes(bytes)) => sum.mix(bytes),
+            Some(Text::Int(n)) => sum.mix(ochre_base::num::format_i64(n, &mut room)),
+            Some(Text::Blob(blob)) => sum.mix(blob),
             None => {}
         },
         Type::List => {
-            if let Some(list) = list_view(stored) {
-                list.iter().for_each(|element| ordered.add(element.text(&mut room)));
+            for element in list_view(stored).into_iter().flat_map(ListRef::iter) {
+                sum.mix(element.text(&mut room));
             }
         }
         Type::Set => {
-            if let Some(set) = set_view(stored) {
-                for member in set.iter() {
-                    let mut part = Parts::new(b"member");
-                    part.add(member.text(&mut room));
-                    mix(&mut unordered, &part.digest());
-                }
+            for member in set_view(stored).into_iter().flat_map(SetRef::iter) {
+                sum.xor(member.text(&mut room));
             }
         }
         Type::Zset => {
-            if let Some(zset) = zset_view(stored) {
-                for element in zset.iter() {
-                    let mut part = Parts::new(b"element");
-                    part.add(element.member);
-                    part.add(&(element.score + 0.0).to_le_bytes());
-                    mix(&mut unordered, &part.digest());
-                }
+            for element in zset_view(stored).into_iter().flat_map(ZsetRef::iter) {
+                let mut part = Sum::default();
+                part.mix(element.member);
+                part.mix(seventeen_digits(element.score).as_bytes());
+                sum.xor(&part.0);
             }
         }
         Type::Hash => {
-            if let Some(hash) = hash_view(stored) {
-                let mut other = [0; 20];
-                for field in hash.iter(now_ms.max(0) as u64) {
-                    let mut part = Parts::new(b"field");
-                    part.add(field.name.text(&mut room));
-                    part.add(field.value.text(&mut other));
-                    part.add(&field.expire_at_ms.unwrap_or(0).to_le_bytes());
-                    mix(&mut unordered, &part.digest());
-                }
+            let now = now_ms.max(0) as u64;
+            for field in hash_view(stored).into_iter().flat_map(|hash| hash.iter(now)) {
+                let mut part = Sum::default();
+                part.mix(field.name.text(&mut room));
+                part.mix(field.value.text(&mut other));
+                sum.xor(&part.0);
             }
         }
     }
-    ordered.add(&unordered);
-    ordered.digest()
+    if entry.expiry.is_some() {
+        sum.xor(b"!!expire!!");
+    }
+}
+
+/// A number as C prints it with `%.17g`.
+fn seventeen_digits(n: f64) -> String {
+    if !n.is_finite() {
+        return if n > 0.0 { "inf".into() } else { "-inf".into() };
+    }
+    let scientific = format!("{n:.16e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let trim = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    if (-4..17).contains(&exponent) {
+        return trim(&format!("{n:.*}", (16 - exponent) as usize));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trim(digits), exponent.abs())
 }
 
 fn list_view(stored: Stored<'_>) -> Option<ListRef<'_>> {
@@ -186,5 +187,24 @@ fn hash_view(stored: Stored<'_>) -> Option<HashRef<'_>> {
         Stored::Inline(Kind::HashEx, bytes) => Some(HashRef::PackedEx(bytes)),
         Stored::Object(Value::Hash(hash)) => Some(hash.view()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn prints_numbers_as_c_does() {
+        let cases = [
+            (0.0, "0"),
+            (2.5, "2.5"),
+            (0.1, "0.10000000000000001"),
+            (-1e30, "-1e+30"),
+            (123_456_789.0, "123456789"),
+            (1e-5, "1.0000000000000001e-05"),
+            (f64::INFINITY, "inf"),
+        ];
+        for (n, expected) in cases {
+            assert_eq!(super::seventeen_digits(n), expected);
+        }
     }
 }

@@ -182,20 +182,17 @@ fn queue(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) {
 /// Answers with an error before the command ran; inside MULTI it dooms the transaction.
 #[cold]
 fn refuse(turn: &mut Turn<'_>, row: Option<&Row>, error: &ReplyError) {
-    let is_exec = row.is_some_and(|row| row.spec.name == "exec");
+    if row.is_some_and(|row| row.spec.name == "exec") {
+        // EXEC refused (out of memory, say) ends the transaction.
+        crate::commands::transaction::end(turn);
+        let reason = error.0.strip_prefix("ERR ").unwrap_or(&error.0);
+        let error =
+            ReplyError::new(format!("EXECABORT Transaction discarded because of: {reason}"));
+        turn.reply().error(error.0.as_bytes());
+        turn.count_error(row, true, &error);
+        return;
+    }
     if let Some(multi) = &mut turn.session.multi {
-        if is_exec {
-            // EXEC refused (out of memory, say) ends the transaction.
-            crate::commands::transaction::end(turn);
-            let text = format!(
-                "EXECABORT Transaction discarded because of: {}",
-                error.0.strip_prefix("ERR ").unwrap_or(&error.0)
-            );
-            let error = ReplyError::new(text);
-            turn.reply().error(error.0.as_bytes());
-            turn.count_error(row, true, &error);
-            return;
-        }
         multi.aborted = true;
     }
     turn.reply().error(error.0.as_bytes());

@@ -15,6 +15,7 @@ mod digest;
 pub mod docs;
 pub mod engine;
 pub mod execute;
+pub mod field_expiry;
 pub mod gate;
 pub mod live;
 pub mod lockplan;

@@ -21,6 +21,8 @@ pub struct Live {
     pub string_max: usize,
     /// maxmemory in bytes; 0: no limit.
     pub maxmemory: usize,
+    /// maxmemory-clients in bytes; none: no limit.
+    pub client_memory_max: Option<i64>,
     /// maxmemory-policy
     pub policy: Policy,
     /// Time in nanoseconds from which a command is slow; none: never.
@@ -49,6 +51,9 @@ impl Live {
             databases: settings.databases.min(u32::from(DbIndex::MAX)) as DbIndex,
             string_max: count(settings.proto_max_bulk_len),
             maxmemory: count(settings.maxmemory),
+            client_memory_max: settings
+                .client_memory_max()
+                .map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             policy: policy(settings.maxmemory_policy),
             slow_ns: settings.slowlog.threshold.map(|us| us.saturating_mul(1000)),
             logs_sizes: settings.large_requests.threshold.is_some()

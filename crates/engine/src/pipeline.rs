@@ -181,7 +181,7 @@ fn run_batch(
         return Batch { consumed, wanted: 0, broken: false, full: false };
     }
     if let Some(error) = error {
-        let mut text = Vec::new();
+        let mut text = b"ERR ".to_vec();
         error.append_text(&mut text);
         turn.reply().error(&text);
         turn.count_protocol_error();

@@ -135,7 +135,7 @@ impl Turn<'_> {
         self.lp.calls.push((row.id, time_ns));
         let live = &self.lp.live;
         let threshold_ms = live.settings.latency_monitor_threshold_ms;
-        if threshold_ms > 0 && time_ns >= threshold_ms * 1_000_000 {
+        if threshold_ms > 0 && time_ns >= threshold_ms.saturating_mul(1_000_000) {
             self.note_latency(row, time_ns);
         }
         let live = &self.lp.live;

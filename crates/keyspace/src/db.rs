@@ -25,6 +25,7 @@ use ochre_types::value::{Value, packed_hash, packed_set, packed_zset};
 use ochre_types::zset::Zset;
 
 use crate::entry::{Entry, Kind, Parts, int_bytes, int_value, replace_value, set_access};
+use crate::field_expiry::FieldExpiries;
 
 /// Longest string that lies in its entry, in bytes.
 pub const INLINE_STRING_MAX: usize = 1536;
@@ -145,6 +146,8 @@ pub struct Db {
     objects: Objects,
     /// Lent to edits of small collections.
     scratch: Vec<u8>,
+    /// Hashes of which fields expire.
+    field_expiries: FieldExpiries,
 }
 
 impl std::fmt::Debug for Db {
@@ -278,6 +281,10 @@ impl Db {
             NewValue::Whole(value) | NewValue::Detached(Detached::Object(value)) => {
                 return self.put_whole(key, slot, value, expiry, access);
             }
+            NewValue::Detached(Detached::Inline(Kind::HashEx, bytes)) => {
+                let value = Value::Hash(Hash::PackedEx(bytes));
+                return self.put_whole(key, slot, value, expiry, access);
+            }
             NewValue::Detached(Detached::Inline(kind, bytes)) => {
                 let parts = Parts { kind, access, key: key.name, expiry, value: &bytes };
                 return self.write(slot, parts, key.hash);
@@ -294,6 +301,7 @@ impl Db {
         expiry: Option<Millis>,
         access: u32,
     ) -> Option<Value> {
+        note_fields(&mut self.field_expiries, key.name, &value);
         match inline_form(&value) {
             Some((kind, bytes)) => self.write(
                 slot,
@@ -400,6 +408,7 @@ impl Db {
             if value.is_empty() {
                 return (result, Edited::Emptied(self.remove(slot)));
             }
+            note_fields(&mut self.field_expiries, entry.key, value);
             return (result, Edited::Kept);
         }
         let mut buffer = std::mem::take(&mut self.scratch);
@@ -411,6 +420,7 @@ impl Db {
             self.scratch = value.into_buffer();
             return (result, Edited::Emptied(self.remove(slot)));
         }
+        note_fields(&mut self.field_expiries, entry.key, &value);
         self.store_back(slot, value);
         (result, Edited::Kept)
     }
@@ -552,6 +562,11 @@ impl Db {
         true
     }
 
+    /// Takes the name of a hash that may have a field past its time.
+    pub fn take_due_hash(&mut self, now: Millis) -> Option<Arc<[u8]>> {
+        self.field_expiries.take_due(now.max(0) as u64)
+    }
+
     /// Moves entries of one segment out of sparse arena chunks.
     pub fn compact_segment(&mut self, segment: usize) {
         let arena = &mut self.arena;
@@ -592,6 +607,16 @@ impl Db {
             Stored::Inline(..) => 0,
         };
         Arena::usable(entry.size) + value + 8
+    }
+}
+
+/// Keeps the index of hashes with expiring fields up to date after a change.
+#[inline]
+fn note_fields(index: &mut FieldExpiries, name: &[u8], value: &Value) {
+    if let Value::Hash(hash @ (Hash::PackedEx(_) | Hash::Table(_))) = value
+        && let Some(at) = hash.view().earliest_expiry()
+    {
+        index.note(name, at);
     }
 }
 

@@ -49,7 +49,8 @@ fn strings_follow_the_model() {
             let key = Key::new(&name);
             let slot = db.find(key);
             assert_eq!(slot.is_some(), model.contains_key(&name));
-            let expiry = (rng.below(2) == 0).then(|| 1_500_000_000_000 + rng.next_u64() as i64 % (1 << 42));
+            let expiry =
+                (rng.below(2) == 0).then(|| 1_500_000_000_000 + rng.next_u64() as i64 % (1 << 42));
             match (rng.below(6), slot) {
                 (0 | 1, _) => {
                     let value = random_value(&mut rng);

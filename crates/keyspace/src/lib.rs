@@ -9,6 +9,7 @@ pub mod db;
 pub mod entry;
 pub mod evict;
 pub mod expire;
+mod field_expiry;
 mod key_hasher;
 pub mod lazyfree;
 pub mod lock;

@@ -1,7 +1,10 @@
 //! The addresses that clients connect to.
+//!
+//! A `bind` word is an address, `*` (every IPv4 address), `::*` (every IPv6 address) or a host's name, with
+//! a `-` before it when it may be missing. Failure: the system's error, as it is.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use mio::event::Source;
@@ -30,19 +33,37 @@ pub struct BindAddr {
 }
 
 impl BindAddr {
-    /// Reads a `bind` word: an address, `*` or `::*`, with a `-` before it or not.
+    /// Reads a `bind` word that is no host name.
     pub fn parse(word: &str) -> Option<Self> {
-        let (word, optional) = match word.strip_prefix('-') {
-            Some(rest) => (rest, true),
-            None => (word, false),
-        };
+        let (word, optional) = Self::split(word);
         let ip = match word {
             "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
             _ => word.parse().ok()?,
         };
         Some(Self { ip, optional })
+    }
+
+    /// Reads a `bind` word; a host name is looked up, which may take a while. Peers: names are looked
+    /// up as IPv4 only.
+    pub fn resolve(word: &str) -> Option<Self> {
+        Self::parse(word).or_else(|| {
+            let (host, optional) = Self::split(word);
+            let found = (host, 0).to_socket_addrs().ok()?.find(SocketAddr::is_ipv4)?;
+            Some(Self { ip: found.ip(), optional })
+        })
+    }
+
+    /// Whether a `bind` word may be missing, without looking it up.
+    pub fn is_optional(word: &str) -> bool {
+        Self::split(word).1
+    }
+
+    fn split(word: &str) -> (&str, bool) {
+        match word.strip_prefix('-') {
+            Some(rest) => (rest, true),
+            None => (word, false),
+        }
     }
 }
 
@@ -81,15 +102,6 @@ impl Listener {
         source.register(registry, token, Interest::READABLE)
     }
 
-    /// Asks for an edge again although connections may be waiting already.
-    pub fn reregister(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let source: &mut dyn Source = match self {
-            Self::Tcp(listener) => listener,
-            Self::Unix(listener) => listener,
-        };
-        source.reregister(registry, token, Interest::READABLE)
-    }
-
     /// Takes one connection; none when there is none now.
     pub fn accept(&self) -> io::Result<Option<Socket>> {
         let result = match self {
@@ -116,6 +128,15 @@ mod tests {
         assert_eq!(parse("*"), Some(("0.0.0.0".into(), false)));
         assert_eq!(parse("-::*"), Some(("::".into(), true)));
         assert_eq!(parse("no.such.host"), None);
+        assert_eq!(parse("localhost"), None);
+    }
+
+    #[test]
+    fn names_are_looked_up() {
+        let found = BindAddr::resolve("-localhost").unwrap();
+        assert!(found.ip.is_loopback() && found.ip.is_ipv4() && found.optional);
+        assert_eq!(BindAddr::resolve("::1").unwrap().ip, IpAddr::V6(Ipv6Addr::LOCALHOST));
+        assert!(BindAddr::is_optional("-x") && !BindAddr::is_optional("x"));
     }
 
     #[test]

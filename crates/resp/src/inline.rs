@@ -32,10 +32,7 @@ pub fn split_in_place(line: &mut [u8], args: &mut Args) -> Result<(), Unbalanced
             return Ok(());
         }
         let (len, next) = word(line, at)?;
-        args.push(ArgRange {
-            start: at as u32,
-            len: len as u32,
-        });
+        args.push(ArgRange { start: at as u32, len: len as u32 });
         at = next;
     }
 }
@@ -148,10 +145,7 @@ mod tests {
             (b"a\"b c\"", Some(&[b"ab c"])),
             (b"'a\\'b'", Some(&[b"a'b"])),
             (b"'a\"b\\n'", Some(&[b"a\"b\\n"])),
-            (
-                b"\"\\x41\\n\\r\\t\\b\\a\\q\\xZZ\"",
-                Some(&[b"A\n\r\t\x08\x07qxZZ"]),
-            ),
+            (b"\"\\x41\\n\\r\\t\\b\\a\\q\\xZZ\"", Some(&[b"A\n\r\t\x08\x07qxZZ"])),
             (b"\"a\"b", None),
             (b"'a'b", None),
             (b"\"abc", None),
@@ -160,12 +154,7 @@ mod tests {
             (b"'a", None),
         ] {
             let words = words.map(|w| w.iter().map(|w| w.to_vec()).collect::<Vec<_>>());
-            assert_eq!(
-                split(line).ok(),
-                words,
-                "{:?}",
-                String::from_utf8_lossy(line)
-            );
+            assert_eq!(split(line).ok(), words, "{:?}", String::from_utf8_lossy(line));
         }
     }
 

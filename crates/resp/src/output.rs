@@ -139,9 +139,7 @@ mod tests {
     fn any_write_sizes_give_the_same_stream() {
         for step in 1..40 {
             let mut output = Output::default();
-            output
-                .buffer()
-                .extend_from_slice(b"$5\r\n\r\n:1\r\n$7\r\n\r\n");
+            output.buffer().extend_from_slice(b"$5\r\n\r\n:1\r\n$7\r\n\r\n");
             output.splice(4, Arc::new(b"hello".to_vec()));
             output.splice(14, Arc::new(b"goodbye".to_vec()));
             output.splice(14, Arc::new(Vec::new()));

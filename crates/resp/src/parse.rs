@@ -203,10 +203,7 @@ pub struct ReplyParser {
 impl ReplyParser {
     /// A parser with the given limits.
     pub fn new(limits: ReplyLimits) -> ReplyParser {
-        ReplyParser {
-            limits,
-            stack: Vec::new(),
-        }
+        ReplyParser { limits, stack: Vec::new() }
     }
 
     /// Takes elements off the front of `buf` until a reply is whole or the bytes end: the number
@@ -223,11 +220,7 @@ impl ReplyParser {
                     }
                     let room = (count as usize).min(RESERVE_MAX);
                     let items = Vec::with_capacity(room);
-                    self.stack.push(Frame {
-                        kind,
-                        left: count,
-                        items,
-                    });
+                    self.stack.push(Frame { kind, left: count, items });
                     continue;
                 }
                 Element::Aggregate(kind, _) => finish(kind, Vec::new()),
@@ -264,10 +257,7 @@ fn finish(kind: Kind, mut items: Vec<Value>) -> Value {
         Kind::Attribute => {
             // The element behind the pairs is the reply; a frame of this kind always has it.
             let value = Box::new(items.pop().unwrap_or(Value::Null));
-            Value::Attributed {
-                attribute: pairs(items),
-                value,
-            }
+            Value::Attributed { attribute: pairs(items), value }
         }
     }
 }
@@ -291,23 +281,15 @@ fn element(buf: &[u8], limits: &ReplyLimits) -> Result<Option<(Element, usize)>,
         return Err(ReplyError::UnknownType(kind));
     }
     let Some(end) = memchr::memchr(b'\n', &buf[1..buf.len().min(LINE_MAX)]) else {
-        return if buf.len() >= LINE_MAX {
-            Err(ReplyError::TooBig)
-        } else {
-            Ok(None)
-        };
+        return if buf.len() >= LINE_MAX { Err(ReplyError::TooBig) } else { Ok(None) };
     };
-    let line = buf[1..=end]
-        .strip_suffix(b"\r")
-        .ok_or(ReplyError::MissingLineEnd)?;
+    let line = buf[1..=end].strip_suffix(b"\r").ok_or(ReplyError::MissingLineEnd)?;
     let after = end + 2;
     let scalar = |value| Ok(Some((Element::Scalar(value), after)));
     match kind {
         b'+' => scalar(Value::Status(line.to_vec())),
         b'-' => scalar(Value::Error(line.to_vec())),
-        b':' => scalar(Value::Integer(
-            parse_i64(line).ok_or(ReplyError::BadNumber)?,
-        )),
+        b':' => scalar(Value::Integer(parse_i64(line).ok_or(ReplyError::BadNumber)?)),
         b'_' if line.is_empty() => scalar(Value::Null),
         b'#' if line == b"t" => scalar(Value::Boolean(true)),
         b'#' if line == b"f" => scalar(Value::Boolean(false)),
@@ -367,14 +349,11 @@ fn string(
     let Some(whole) = buf.get(start..end) else {
         return Ok(None);
     };
-    let text = whole
-        .strip_suffix(b"\r\n")
-        .ok_or(ReplyError::MissingLineEnd)?;
+    let text = whole.strip_suffix(b"\r\n").ok_or(ReplyError::MissingLineEnd)?;
     let value = match (kind, text) {
-        (b'=', [a, b, c, b':', text @ ..]) => Value::Verbatim {
-            format: [*a, *b, *c],
-            text: text.to_vec(),
-        },
+        (b'=', [a, b, c, b':', text @ ..]) => {
+            Value::Verbatim { format: [*a, *b, *c], text: text.to_vec() }
+        }
         (b'=', _) => return Err(ReplyError::BadVerbatim),
         (b'!', _) => Value::BulkError(text.to_vec()),
         _ => Value::Bulk(text.to_vec()),
@@ -423,10 +402,7 @@ mod tests {
             Value::Double(f64::INFINITY),
             Value::Boolean(true),
             Value::BigNumber(bulk("123")),
-            Value::Verbatim {
-                format: *b"txt",
-                text: bulk("abc"),
-            },
+            Value::Verbatim { format: *b"txt", text: bulk("abc") },
             Value::BulkError(bulk("ERR")),
             Value::Map(vec![(
                 Value::Status(bulk("k")),
@@ -473,10 +449,7 @@ mod tests {
             Just(Value::Null),
             prop::num::f64::NORMAL.prop_map(Value::Double),
             any::<bool>().prop_map(Value::Boolean),
-            "[ -~]{0,20}".prop_map(|s| Value::Verbatim {
-                format: *b"txt",
-                text: s.into_bytes()
-            }),
+            "[ -~]{0,20}".prop_map(|s| Value::Verbatim { format: *b"txt", text: s.into_bytes() }),
         ];
         leaf.prop_recursive(4, 40, 12, |inner| {
             prop_oneof![

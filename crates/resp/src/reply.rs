@@ -349,27 +349,18 @@ impl<'a> Reply<'a> {
     }
 
     /// Makes the deferred aggregate a null array, dropping what was written behind the mark.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a mark is used up by finishing it"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "a mark is used up by finishing it")]
     pub fn finish_null_array(&mut self, mark: Deferred) {
         self.out.truncate(mark.at);
         self.null_array();
     }
 
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a mark is used up by finishing it"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "a mark is used up by finishing it")]
     fn finish(&mut self, mark: Deferred, kind: u8, n: i64) {
         let mut header = [0; HEADER_MAX];
         let len = encode_header(kind, n, &mut header);
         let room = mark.at..mark.at + DEFERRED_HEADER.len();
-        assert!(
-            room.end <= self.out.len(),
-            "the output was truncated before a deferred header"
-        );
+        assert!(room.end <= self.out.len(), "the output was truncated before a deferred header");
         if len > DEFERRED_HEADER.len() {
             let end = self.out.len();
             self.out.resize(end + len - DEFERRED_HEADER.len(), 0);
@@ -416,18 +407,10 @@ mod tests {
         check(|r| r.set(10), "*10\r\n", "~10\r\n");
         check(|r| r.push(3), "*3\r\n", ">3\r\n");
         check(|r| r.double(0.1), "$3\r\n0.1\r\n", ",0.1\r\n");
-        check(
-            |r| r.double(f64::NEG_INFINITY),
-            "$4\r\n-inf\r\n",
-            ",-inf\r\n",
-        );
+        check(|r| r.double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n");
         check(|r| r.boolean(true), ":1\r\n", "#t\r\n");
         check(|r| r.big_number("123"), "$3\r\n123\r\n", "(123\r\n");
-        check(
-            |r| r.verbatim(*b"txt", "hi"),
-            "$2\r\nhi\r\n",
-            "=6\r\ntxt:hi\r\n",
-        );
+        check(|r| r.verbatim(*b"txt", "hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n");
         check(|r| r.bulk(""), "$0\r\n\r\n", "$0\r\n\r\n");
         check(|r| r.bulk_i64(-12), "$3\r\n-12\r\n", "$3\r\n-12\r\n");
         check(|r| assert_eq!(r.attribute(1), r.is_resp3()), "", "|1\r\n");
@@ -436,10 +419,7 @@ mod tests {
     #[test]
     fn integers_of_every_length() {
         for n in [0, 1, 9, 10, -1, 12345, i64::MAX, i64::MIN] {
-            assert_eq!(
-                written(Protocol::Resp2, |r| r.integer(n)),
-                format!(":{n}\r\n")
-            );
+            assert_eq!(written(Protocol::Resp2, |r| r.integer(n)), format!(":{n}\r\n"));
         }
     }
 
@@ -458,10 +438,7 @@ mod tests {
                 r.finish_array(outer, count + 100);
             });
             let items = ":1\r\n".repeat(count);
-            assert_eq!(
-                text,
-                format!("*{}\r\n~{count}\r\n{items}$4\r\ntail\r\n", count + 100)
-            );
+            assert_eq!(text, format!("*{}\r\n~{count}\r\n{items}$4\r\ntail\r\n", count + 100));
         }
         let gone = |r: &mut Reply<'_>| {
             let mark = r.deferred();

@@ -74,10 +74,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            max_bulk_len: BULK_BYTES_MAX_DEFAULT,
-            authenticated: true,
-        }
+        Limits { max_bulk_len: BULK_BYTES_MAX_DEFAULT, authenticated: true }
     }
 }
 
@@ -229,9 +226,7 @@ impl Parser {
                     return Parsed::Error(ProtocolError::InvalidMultibulkLength);
                 }
                 Line::Partial => {
-                    return Parsed::Incomplete {
-                        wanted: buf.len() + 1,
-                    };
+                    return Parsed::Incomplete { wanted: buf.len() + 1 };
                 }
                 Line::TooLong => return Parsed::Error(ProtocolError::TooBigCountLine),
             };
@@ -277,10 +272,7 @@ impl Parser {
                 self.bulk = Some(len as u32);
                 break after;
             }
-            args.push(ArgRange {
-                start: at as u32,
-                len: len as u32,
-            });
+            args.push(ArgRange { start: at as u32, len: len as u32 });
             at = after;
             left -= 1;
             if left == 0 {
@@ -304,9 +296,7 @@ impl Parser {
                 return Parsed::Error(ProtocolError::TooBigInline);
             }
             self.at = window;
-            return Parsed::Incomplete {
-                wanted: buf.len() + 1,
-            };
+            return Parsed::Incomplete { wanted: buf.len() + 1 };
         };
         let end = self.at + found;
         self.at = 0;

@@ -1,40 +1,77 @@
-//! From the argument list to running loops.
+//! From the argument list to a configuration, and from there to a server that runs.
+//!
+//! Failure: what is wrong with the arguments or the configuration is printed to the standard error output, as
+//! the peers print it, with exit code 1; what goes wrong later goes to the log, with exit code 1 too.
 
-use std::io;
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use ochre_config::parse::{self, Files};
-use ochre_config::{Config, Settings, Surroundings};
-use ochre_engine::engine::Engine;
-use ochre_engine::live::Live;
-use ochre_engine::mailbox::Mailbox;
-use ochre_engine::turn::LoopState;
-use ochre_keyspace::lazyfree::{self, Bin};
-use ochre_net::listener::{BindAddr, Listener};
+use ochre_config::parse::{self, Files, Loaded};
+use ochre_config::store::Notice;
+use ochre_config::{Config, Settings, Surroundings, Value, table};
+use ochre_engine::version::{OCHRE, REPORTED};
 
-use crate::clock::Clock;
-use crate::event_loop::{EventLoop, Intake, LoopWaker, poll_with_waker};
-use crate::host::Process;
-use crate::log;
+use crate::host::reason;
+use crate::{log, serve};
 
 const USAGE: &str = "\
 Usage: ochre-server [/path/to/redis.conf] [options] [-]
+       ochre-server - (reads configuration from the standard input)
        ochre-server -v or --version
        ochre-server -h or --help
        ochre-server --ok [--port N]
 
-Options are directives of the configuration file with two dashes, as in --port 7777.
-A - reads configuration from the standard input. --ok answers OK to every command
-and does nothing else: the floor under the benchmarks.
+Options are directives of the configuration file with two dashes, and come after the file:
+       ochre-server --port 7777 --maxmemory 2gb --save ''
+       ochre-server /etc/redis/6379.conf --loglevel verbose -
+--ok answers OK to every command and does nothing else: the floor under the benchmarks.
 ";
 
 /// Runs the process to its end.
 pub(crate) fn run() -> ExitCode {
-    match start() {
-        Ok(code) => code,
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match args.first().and_then(|arg| arg.to_str()) {
+        Some("-v" | "--version") => {
+            println!(
+                "Ochre server v={OCHRE} redis={REPORTED} malloc=jemalloc bits={}",
+                usize::BITS
+            );
+            return ExitCode::SUCCESS;
+        }
+        Some("-h" | "--help") => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Some("--ok") => return floor(&args[1..]),
+        _ => {}
+    }
+    match load(&args) {
+        Ok((config, notices)) => {
+            crate::crash::install();
+            serve::serve(config, &notices, args.is_empty())
+        }
+        Err(text) => {
+            eprintln!("{}", text.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The bare loop of the benchmarks.
+fn floor(args: &[OsString]) -> ExitCode {
+    let port = match args {
+        [] => Some(6379),
+        [flag, port] if flag == "--port" => port.to_str().and_then(|port| port.parse().ok()),
+        _ => None,
+    };
+    let Some(port) = port else {
+        eprint!("{USAGE}");
+        return ExitCode::FAILURE;
+    };
+    match crate::floor::serve(port) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
@@ -54,212 +91,138 @@ impl Files for Disk {
     }
 }
 
-fn start() -> anyhow::Result<ExitCode> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    match args.first().map(String::as_str) {
-        Some("-v" | "--version") => {
-            println!("Ochre server v={}", ochre_engine::version::OCHRE);
-            return Ok(ExitCode::SUCCESS);
-        }
-        Some("-h" | "--help") => {
-            print!("{USAGE}");
-            return Ok(ExitCode::SUCCESS);
-        }
-        Some("--ok") => {
-            let port = match &args[1..] {
-                [flag, port] if flag == "--port" => port.parse()?,
-                _ => 6379,
-            };
-            crate::floor::serve(port)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        _ => {}
+/// Reads file, standard input and options, one over the other; gives what there is to note about values
+/// without effect, too. Failure: what to print.
+fn load(args: &[OsString]) -> Result<(Config, Vec<Notice>), String> {
+    if args.iter().any(|arg| arg == "--sentinel") {
+        return Err(
+            "Sentinel mode is not supported yet; start ochre-server without --sentinel.".into()
+        );
     }
-    let config = load(&args)?;
-    serve(config)
-}
-
-fn load(args: &[String]) -> anyhow::Result<Config> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let surroundings = Surroundings { cores, folder: std::env::current_dir()? };
-    let mut config = Config::new(&surroundings);
-    let (file, options) = match args.first() {
-        Some(first) if !first.starts_with('-') || first == "-" => {
-            (Some(first).filter(|first| *first != "-"), &args[1..])
-        }
+    let folder = std::env::current_dir().map_err(|error| reason(&error))?;
+    let mut config = Config::new(&Surroundings { cores, folder });
+    let (file, options) = match args.split_first() {
+        Some((first, rest)) if !first.as_encoded_bytes().starts_with(b"-") => (Some(first), rest),
         _ => (None, args),
     };
-    let from_stdin = args.iter().any(|arg| arg == "-");
-    let file_text = match file {
-        Some(path) => {
-            let path = std::path::absolute(path)?;
-            let text = std::fs::read(&path).map_err(|error| {
-                anyhow::anyhow!("Fatal error, can't open config file '{}': {error}", path.display())
-            })?;
-            config.set_file(path);
-            text
-        }
-        None => Vec::new(),
-    };
-    let mut stdin_text = Vec::new();
-    if from_stdin {
-        io::Read::read_to_end(&mut io::stdin().lock(), &mut stdin_text)?;
+    let mut text = Vec::new();
+    if let Some(path) = file {
+        let failed = |error: io::Error| {
+            let (path, reason) = (path.display(), reason(&error));
+            format!("Fatal error, can't open config file '{path}': {reason}")
+        };
+        let path = std::path::absolute(path).map_err(failed)?;
+        text = std::fs::read(&path).map_err(failed)?;
+        config.set_file(path);
+    }
+    let mut from_stdin = Vec::new();
+    if args.iter().any(|arg| arg == "-") {
+        io::Read::read_to_end(&mut io::stdin().lock(), &mut from_stdin)
+            .map_err(|error| format!("Reading config from stdin: {}", reason(&error)))?;
     }
     let options: Vec<&[u8]> =
-        options.iter().filter(|arg| *arg != "-").map(|arg| arg.as_bytes()).collect();
-    let options = parse::options_text(&options);
-    let text = parse::joined(&file_text, &stdin_text, &options);
-    let loaded = parse::load(&mut config, &text, &Disk)
-        .map_err(|error| anyhow::anyhow!("{}", error.report(ochre_engine::version::REPORTED)))?;
-    for notice in &loaded.notices {
-        log::warning(&notice.to_string());
-    }
-    Ok(config)
+        options.iter().filter(|arg| *arg != "-").map(|arg| arg.as_encoded_bytes()).collect();
+    let text = parse::joined(&text, &from_stdin, &parse::options_text(&options));
+    let loaded =
+        parse::load(&mut config, &text, &Disk).map_err(|error| error.report(REPORTED_AS))?;
+    refuse_unsupported(&loaded)?;
+    prepare(&mut config)?;
+    Ok((config, loaded.notices))
 }
 
-fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    let settings = Settings::of(&config);
+/// Name and version in reports about the configuration.
+const REPORTED_AS: &str = concat!("Ochre ", env!("CARGO_PKG_VERSION"));
+
+/// The report for a line whose number is not known any more.
+fn fatal(line: &str, message: &str) -> String {
+    let shown = if line.is_empty() { String::new() } else { format!(">>> '{line}'\n") };
+    format!("\n*** FATAL CONFIG FILE ERROR ({REPORTED_AS}) ***\n{shown}{message}\n")
+}
+
+/// Lines that are no directives and need a part of the server that is not there yet.
+fn refuse_unsupported(loaded: &Loaded) -> Result<(), String> {
+    let shown = |words: &[Vec<u8>]| String::from_utf8_lossy(&words.join(&b' ')).into_owned();
+    if let Some((old, new)) = loaded.renames.first() {
+        let line = shown(&[b"rename-command".to_vec(), old.clone(), new.clone()]);
+        return Err(fatal(&line, "renaming commands is not supported yet"));
+    }
+    match loaded.users.iter().find(|words| !gives_all_rights(words)) {
+        Some(words) => {
+            let line = format!("user {}", shown(words));
+            Err(fatal(&line, "access lists are not supported yet"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether a `user` line says what holds without one: the default user may do everything. CONFIG REWRITE
+/// of the peers writes such a line.
+fn gives_all_rights(words: &[Vec<u8>]) -> bool {
+    const RULES: [&[u8]; 9] = [
+        b"on",
+        b"nopass",
+        b"sanitize-payload",
+        b"~*",
+        b"allkeys",
+        b"&*",
+        b"allchannels",
+        b"+@all",
+        b"allcommands",
+    ];
+    let Some((name, rules)) = words.split_first() else { return false };
+    name == b"default" && rules.iter().all(|rule| RULES.contains(&rule.as_slice()))
+}
+
+/// What the configuration asks of the process before anything runs: the working folder, a log file that
+/// can be written.
+fn prepare(config: &mut Config) -> Result<(), String> {
+    let dir = const { table::id("dir") };
+    let settings = Settings::of(config);
+    std::env::set_current_dir(&settings.dir)
+        .map_err(|error| fatal(&format!("dir \"{}\"", settings.dir.display()), &reason(&error)))?;
+    // From here on it is shown and written as what it is from anywhere.
+    if let Ok(path) = std::env::current_dir() {
+        config.replace(dir, Value::Text(path.into_os_string().into_encoded_bytes()));
+    }
+    log::open(&settings);
+    if let Some(path) = &settings.logfile {
+        log::try_file(path)
+            .map_err(|error| fatal("", &format!("Can't open the log file: {}", reason(&error))))?;
+    }
     log::configure(&settings);
-    std::env::set_current_dir(&settings.dir)?;
-    raise_file_limit(settings.maxclients);
-    let seed = random_seed()?;
-    ochre_base::hash::seed(seed);
-    let clock: &'static Clock = Box::leak(Box::new(Clock::new()));
-    let loops = settings.io_threads.max(1);
-    let mut polls = Vec::new();
-    let (mut mailboxes, mut intakes) = (Vec::new(), Vec::new());
-    for _ in 0..loops {
-        let (poll, waker) = poll_with_waker()?;
-        mailboxes.push(Mailbox::new(Box::new(LoopWaker(Arc::clone(&waker)))));
-        intakes.push(Intake::new(waker));
-        polls.push(poll);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
     }
-    let intakes: &'static [Intake] = intakes.leak();
-    let listeners = listen(&settings)?;
-    let run_id = run_id()?;
-    let host = Box::new(Process::new(clock, &settings, run_id, describe_listeners(&settings)));
-    let live = Live::of(settings.clone());
-    let engine = Engine::new(mailboxes, live, config, 1 << 20, &[], host);
-    let engine: &'static Engine = Box::leak(Box::new(engine));
-    crate::signals::watch(engine)?;
-    let (bin, queue) = Bin::with_thread();
-    std::thread::Builder::new()
-        .name("lazy-free".into())
-        .spawn(move || lazyfree::drain(&queue))?;
-    log::notice(&format!(
-        "Ochre {} is ready to accept connections on port {}, {loops} event loops",
-        ochre_engine::version::OCHRE,
-        settings.port
-    ));
-    let unix_path = settings.unixsocket.as_ref().map(|p| p.display().to_string());
-    let mut listeners = Some(listeners);
-    let failure: &'static Mutex<Option<io::Error>> = Box::leak(Box::default());
-    let mut threads = Vec::new();
-    for (index, poll) in polls.into_iter().enumerate() {
-        let lp = LoopState::new(engine, index as u16, bin.clone(), seed ^ (index as u64) << 32);
-        let mut event_loop = EventLoop::new(engine, clock, poll, lp, intakes);
-        if let Some(listeners) = listeners.take() {
-            event_loop.listen(listeners, unix_path.clone().unwrap_or_default())?;
+
+    #[test]
+    fn what_is_not_there_yet_is_refused_by_name() {
+        for (words, expected) in [
+            (&["--sentinel"][..], "Sentinel"),
+            (&["x.conf", "--sentinel"], "Sentinel"),
+            (&["--rename-command", "FLUSHALL", ""], "renaming commands"),
+            (&["--user", "alice", "on"], "access lists"),
+            (&["--user", "default", "off"], "access lists"),
+            (&["--port", "x"], ">>> 'port \"x\"'"),
+            (&["--logfile", "/no/such/folder/log"], "Can't open the log file: No such file"),
+            (&["--dir", "/no/such/folder"], ">>> 'dir \"/no/such/folder\"'"),
+            (&["/no/such/file.conf"], "can't open config file '/no/such/file.conf': No such file"),
+        ] {
+            let text = load(&args(words)).map(drop).unwrap_err();
+            assert!(text.contains(expected), "{words:?}: {text}");
         }
-        let thread = std::thread::Builder::new().name(format!("loop-{index}")).spawn(move || {
-            if let Err(error) = event_loop.run() {
-                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                engine.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
-                engine.tell_all(|| ochre_engine::mailbox::Message::LookAround);
-            }
-        })?;
-        threads.push(thread);
     }
-    for thread in threads {
-        // A loop's panic has ended the process already (the release profile aborts).
-        drop(thread.join());
-    }
-    if let Some(path) = &settings.unixsocket {
-        // Another process may have taken the path meanwhile; then it is not ours to report.
-        drop(std::fs::remove_file(path));
-    }
-    let failed = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(error) = failed {
-        log::warning(&format!("An event loop failed: {error}"));
-        return Ok(ExitCode::FAILURE);
-    }
-    log::warning("Ochre is now ready to exit, bye bye...");
-    Ok(ExitCode::SUCCESS)
-}
 
-/// Opens all addresses. One that is not optional and cannot be had stops the start.
-fn listen(settings: &Settings) -> anyhow::Result<Vec<Listener>> {
-    let mut listeners = Vec::new();
-    if settings.port != 0 {
-        for word in &settings.bind {
-            let addr = BindAddr::parse(word)
-                .ok_or_else(|| anyhow::anyhow!("Could not create server TCP listening socket {word}:{}: Name or service not known", settings.port))?;
-            match Listener::tcp(addr.ip, settings.port, settings.tcp_backlog) {
-                Ok(listener) => listeners.push(listener),
-                Err(error) if addr.optional => {
-                    log::debug(&format!("Not listening on {word}: {error}"));
-                }
-                Err(error) => anyhow::bail!(
-                    "Could not create server TCP listening socket {}:{}: bind: {error}",
-                    addr.ip,
-                    settings.port
-                ),
-            }
-        }
-        anyhow::ensure!(!listeners.is_empty(), "Failed listening on port {} (TCP), aborting.", settings.port);
-    }
-    if let Some(path) = &settings.unixsocket {
-        let listener = Listener::unix(path)
-            .map_err(|error| anyhow::anyhow!("Failed opening Unix socket: bind: {error}"))?;
-        if settings.unixsocket_mode != 0 {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::Permissions::from_mode(settings.unixsocket_mode);
-            std::fs::set_permissions(path, mode)?;
-        }
-        listeners.push(listener);
-    }
-    anyhow::ensure!(!listeners.is_empty(), "Configured to not listen anywhere, exiting.");
-    Ok(listeners)
-}
-
-/// Forty random hexadecimal digits.
-fn run_id() -> anyhow::Result<String> {
-    let mut bytes = [0; 20];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn describe_listeners(settings: &Settings) -> Vec<String> {
-    let mut lines = Vec::new();
-    if settings.port != 0 {
-        let binds: String = settings.bind.iter().map(|word| format!(",bind={word}")).collect();
-        lines.push(format!("name=tcp{binds},port={}", settings.port));
-    }
-    if let Some(path) = &settings.unixsocket {
-        lines.push(format!("name=unix,bind={}", path.display()));
-    }
-    lines
-}
-
-fn random_seed() -> anyhow::Result<u64> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
-    Ok(u64::from_le_bytes(bytes))
-}
-
-/// Allows as many open files as maxclients needs, as far as the system lets us.
-fn raise_file_limit(maxclients: u32) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    // 32 for files, logs, listeners and the loops' own.
-    let wanted = u64::from(maxclients) + 32;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < wanted) {
-        let maximum = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-        let raised = Rlimit { current: Some(maximum), maximum: limit.maximum };
-        if setrlimit(Resource::Nofile, raised).is_err() || maximum < wanted {
-            log::warning(&format!(
-                "The limit of open files allows fewer than maxclients ({maxclients}) connections."
-            ));
-        }
+    #[test]
+    fn the_line_that_the_peers_write_for_the_default_user_is_accepted() {
+        let words = ["--user", "default", "on", "nopass", "sanitize-payload", "~*", "&*", "+@all"];
+        assert!(load(&args(&words)).is_ok());
     }
 }

@@ -1,40 +1,58 @@
 //! What the process does for the engine: clocks, facts about itself, files, and directives that act on the
 //! process when they change.
+//!
+//! CONFIG SET is all or nothing: what may fail (limit of open files, `dir`, listening sockets) is done in an
+//! order in which it can be undone, and only then the log and the rest change.
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ochre_config::{Id, Settings, table};
 use ochre_engine::engine::{Facts, Host};
 
 use crate::clock::Clock;
-use crate::log;
+use crate::listening::Listening;
+use crate::{log, open_files};
 
 /// The process, as the engine sees it.
 #[derive(Debug)]
 pub(crate) struct Process {
     clock: &'static Clock,
+    listening: &'static Listening,
     fixed: Facts,
+    /// Event loops.
+    loops: usize,
     /// Used memory once the server was up.
     startup_memory: usize,
     /// Directory in use; `dir` may change it.
-    folder: Mutex<std::path::PathBuf>,
+    folder: Mutex<PathBuf>,
+}
+
+/// The system's words for an error, without its number: how the peers show it.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 impl Process {
     /// Collects what does not change while the process lives.
     pub(crate) fn new(
         clock: &'static Clock,
+        listening: &'static Listening,
         settings: &Settings,
         run_id: String,
-        listeners: Vec<String>,
+        supervised: &str,
     ) -> Self {
         let uname = rustix::system::uname();
         let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
-        let os =
-            format!("{} {} {}", text(uname.sysname()), text(uname.release()), text(uname.machine()));
+        let os = format!(
+            "{} {} {}",
+            text(uname.sysname()),
+            text(uname.release()),
+            text(uname.machine())
+        );
         let executable = std::env::current_exe().map(|p| p.display().to_string());
         let fixed = Facts {
             pid: std::process::id(),
@@ -42,17 +60,31 @@ impl Process {
             os,
             executable: executable.unwrap_or_default(),
             started_s: clock.now().unix_ms / 1000,
-            port: settings.port,
-            listeners,
-            supervised: "no".to_owned(),
+            supervised: supervised.to_owned(),
             system_memory: system_memory(),
             ..Facts::default()
         };
         Self {
             clock,
+            listening,
             fixed,
+            loops: settings.io_threads.max(1),
             startup_memory: ochre_base::memory::used(),
             folder: Mutex::new(settings.dir.clone()),
+        }
+    }
+
+    /// Goes to the folder of the settings; gives the one before.
+    fn change_folder(&self, settings: &Settings) -> io::Result<PathBuf> {
+        std::env::set_current_dir(&settings.dir)?;
+        let mut folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::replace(&mut folder, settings.dir.clone()))
+    }
+
+    fn go_back(&self, before: PathBuf) {
+        // It could be entered a moment ago; if it is gone by now, staying in the new one is all there is.
+        if std::env::set_current_dir(&before).is_ok() {
+            *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = before;
         }
     }
 }
@@ -81,6 +113,47 @@ fn processor_time() -> (f64, f64) {
     (field(13) / ticks, field(12) / ticks)
 }
 
+impl Process {
+    /// What may fail comes first and is undone when the next fails; the rest cannot fail.
+    fn apply_all(&self, settings: &Settings, changed: &[Id]) -> Result<(), (Id, String)> {
+        let (dir, maxclients) = const { (table::id("dir"), table::id("maxclients")) };
+        if changed.contains(&maxclients) {
+            open_files::allow(settings.maxclients, self.loops).map_err(|most| {
+                let text = format!(
+                    "The operating system is not able to handle the specified number of clients, \
+                     try with {most}"
+                );
+                (maxclients, text)
+            })?;
+        }
+        let mut before = None;
+        if changed.contains(&dir) {
+            before = Some(self.change_folder(settings).map_err(|error| (dir, reason(&error)))?);
+        }
+        let (port, bind) = const { (table::id("port"), table::id("bind")) };
+        let address = changed.iter().copied().find(|id| [port, bind].contains(id));
+        if let Some(id) = address
+            && self.listening.change(settings).is_err()
+        {
+            if let Some(before) = before {
+                self.go_back(before);
+            }
+            let text = if id == port {
+                "Unable to listen on this port. Check server logs."
+            } else {
+                "Failed to bind to specified addresses."
+            };
+            return Err((id, text.to_owned()));
+        }
+        if changed.contains(&const { table::id("jemalloc-bg-thread") }) {
+            crate::allocator::run_in_background(settings.allocator_thread);
+        }
+        crate::crash::configure(settings.crash_log);
+        log::configure(settings);
+        Ok(())
+    }
+}
+
 impl Host for Process {
     #[inline]
     fn ticks_ns(&self) -> u64 {
@@ -88,21 +161,15 @@ impl Host for Process {
     }
 
     fn apply(&self, settings: &Settings, changed: &[Id]) -> Result<(), (Id, String)> {
-        let dir = const { table::id("dir") };
-        if changed.contains(&dir) {
-            std::env::set_current_dir(&settings.dir)
-                .map_err(|error| (dir, format!("Changing directory: {error}")))?;
-            let mut folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
-            folder.clone_from(&settings.dir);
+        let result = self.apply_all(settings, changed);
+        if let Err((id, _)) = &result {
+            log::warning(&format!(
+                "Failed applying new configuration. Possibly related to new {} setting. \
+                 Restoring previous settings.",
+                id.directive().name
+            ));
         }
-        for name in ["port", "bind", "unixsocket"] {
-            let id = table::find(name.as_bytes()).map(|(_, id)| id);
-            if let Some(id) = id.filter(|id| changed.contains(id)) {
-                return Err((id, "Listening sockets cannot be changed at run time yet.".into()));
-            }
-        }
-        log::configure(settings);
-        Ok(())
+        result
     }
 
     fn rewrite_file(&self, path: &Path, rewrite: &dyn Fn(&[u8]) -> Vec<u8>) -> io::Result<()> {
@@ -140,6 +207,8 @@ impl Host for Process {
             if fresh { value.unwrap_or(0) } else { 0 }
         };
         Facts {
+            port: self.listening.port(),
+            listeners: self.listening.describe(),
             resident: resident(),
             allocated: read(stats::allocated::read()),
             active: read(stats::active::read()),

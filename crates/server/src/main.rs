@@ -1,15 +1,24 @@
 //! The `ochre-server` process: argument list, configuration, log, threads, signals.
 
 mod allocator;
+mod background;
 mod boot;
 mod clock;
 mod connection;
+mod crash;
 mod event_loop;
 mod floor;
 mod host;
+mod listening;
 mod log;
 mod maintenance;
+mod open_files;
+mod serve;
 mod signals;
+mod supervise;
+mod syslog;
+#[cfg(test)]
+mod testing;
 
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;

@@ -1,20 +1,31 @@
 //! What a loop does for its share of the shards between turns: active expiry and compaction, in slices.
+//!
+//! A loop looks around `hz` times a second. Expiry goes on in slices of a bounded part of the loop's time while
+//! there are keys due. Compaction looks at so many shards at each look that all are seen within about
+//! [`ROUND_LOOKS`] looks, and moves the entries of a sparse one in the same slices. A shard of which next to
+//! nothing came back rests for a while or until it has lost more keys, so that an arena that cannot be packed
+//! better costs nothing.
 
 use ochre_engine::engine::Engine;
 use ochre_engine::turn::LoopState;
 use ochre_keyspace::lock::ShardId;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use crate::clock::Clock;
 
-/// Time between looks when nothing is due: ten a second, as `hz 10`.
-const LOOK_MS: u64 = 100;
 /// A slice of active expiry at effort 1, in nanoseconds; each step of active-expire-effort adds half.
 const SLICE_NS: u64 = 500_000;
 /// A slice is at most this part of the time since the last one: bounds its share of the processor.
 const SHARE: u64 = 4;
 /// Segments compacted under one hold of a lock: some 20 us each.
 const COMPACT_SEGMENTS: usize = 1;
+/// Looks within which every shard of the loop is looked at: one second at `hz 10`.
+const ROUND_LOOKS: usize = 10;
+/// Part of an arena that a compaction has to bring back; else the shard rests.
+const GAIN: usize = 16;
+/// Rounds for which a shard rests.
+const REST_ROUNDS: u32 = 60;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -28,6 +39,17 @@ pub(crate) struct Maintenance {
     clients_at_ms: i64,
     compaction: Option<Compaction>,
     next_shard: usize,
+    resting: HashMap<ShardId, Rest>,
+}
+
+/// Why a shard is not compacted again at once.
+#[derive(Debug)]
+struct Rest {
+    /// Rounds that are left.
+    rounds: u32,
+    /// Keys that the database had.
+    keys: usize,
+    db: u16,
 }
 
 /// A compaction under way: which part of the table is next.
@@ -36,6 +58,8 @@ struct Compaction {
     shard: ShardId,
     db: u16,
     segment: usize,
+    /// Bytes that the arena held before.
+    held: usize,
 }
 
 impl Maintenance {
@@ -48,12 +72,18 @@ impl Maintenance {
             clients_at_ms: 0,
             compaction: None,
             next_shard: owner,
+            resting: HashMap::new(),
         }
     }
 
+    /// Time between looks when nothing is due, in milliseconds.
+    fn look_ms(lp: &LoopState) -> u64 {
+        1000 / u64::from(lp.live.settings.hz.max(1))
+    }
+
     /// Longest time to wait for events, in milliseconds.
-    pub(crate) fn wait_ms(&self) -> u64 {
-        if self.more || self.compaction.is_some() { 1 } else { LOOK_MS }
+    pub(crate) fn wait_ms(&self, lp: &LoopState) -> u64 {
+        if self.more || self.compaction.is_some() { 1 } else { Self::look_ms(lp) }
     }
 
     /// Whether the clients are to be inspected, once a second.
@@ -74,7 +104,7 @@ impl Maintenance {
         let due = if self.more || self.compaction.is_some() {
             since >= slice * SHARE
         } else {
-            since >= LOOK_MS * 1_000_000
+            since >= Self::look_ms(lp) * 1_000_000
         };
         if !due {
             return;
@@ -106,7 +136,11 @@ impl Maintenance {
             || clock.ticks_ns() - began_ns >= slice,
             |_, _| {},
         );
-        self.more = done.out_of_time;
+        let fields_left =
+            ochre_engine::field_expiry::run(engine, lp, (self.owner, self.loops), || {
+                clock.ticks_ns() - began_ns >= slice
+            });
+        self.more = done.out_of_time || fields_left;
         let mut stats = engine.stats(lp.index);
         stats.expired_keys += done.keys;
         stats.expire_cycle_us += (clock.ticks_ns() - began_ns) / 1000;
@@ -117,46 +151,60 @@ impl Maintenance {
 
     /// Moves entries out of sparse chunks, a few segments at a time, so that memory goes back.
     fn compact(&mut self, engine: &'static Engine, clock: &Clock, until_ns: u64) {
+        let shards = engine.shards.count() / self.loops;
+        let mut looks = (shards / ROUND_LOOKS).max(1);
         while clock.ticks_ns() < until_ns {
             let Some(compaction) = &mut self.compaction else {
-                if !self.begin(engine) {
+                if looks == 0 {
                     return;
                 }
+                looks -= 1;
+                self.begin(engine);
                 continue;
             };
-            let Compaction { shard, db, segment } = compaction;
-            let done = engine.shards.visit(*shard, |shard| {
+            let Compaction { shard, db, segment, held } = compaction;
+            let left = engine.shards.visit(*shard, |shard| {
                 let data = shard.db_mut(*db);
                 for _ in 0..COMPACT_SEGMENTS {
                     if *segment >= data.table().segments() {
                         data.end_compaction();
-                        return true;
+                        return Some((data.heap_bytes().1, data.len()));
                     }
                     data.compact_segment(*segment);
                     *segment += 1;
                 }
-                false
+                None
             });
-            if done {
+            if let Some((left, keys)) = left {
+                if held.saturating_sub(left) < *held / GAIN {
+                    let rest = Rest { rounds: REST_ROUNDS, keys, db: *db };
+                    self.resting.insert(*shard, rest);
+                }
                 self.compaction = None;
-                return;
             }
         }
     }
 
     /// Looks at the next shard of this loop for a database worth compacting.
-    fn begin(&mut self, engine: &'static Engine) -> bool {
+    fn begin(&mut self, engine: &'static Engine) {
         let id = self.next_shard as ShardId;
         self.next_shard += self.loops;
         if self.next_shard >= engine.shards.count() {
             self.next_shard = self.owner;
         }
-        let found = engine.shards.visit(id, |shard| {
-            (0..shard.dbs().len() as u16).find(|&db| shard.db_mut(db).begin_compaction())
-        });
-        if let Some(db) = found {
-            self.compaction = Some(Compaction { shard: id, db, segment: 0 });
+        if let Some(rest) = self.resting.get_mut(&id) {
+            rest.rounds -= 1;
+            let keys = engine.shards.visit(id, |shard| shard.db_mut(rest.db).len());
+            if rest.rounds > 0 && keys + keys / GAIN >= rest.keys {
+                return;
+            }
+            self.resting.remove(&id);
         }
-        self.compaction.is_some()
+        self.compaction = engine.shards.visit(id, |shard| {
+            let mut dbs = 0..shard.dbs().len() as u16;
+            let db = dbs.find(|&db| shard.db_mut(db).begin_compaction())?;
+            let held = shard.db_mut(db).heap_bytes().1;
+            Some(Compaction { shard: id, db, segment: 0, held })
+        });
     }
 }

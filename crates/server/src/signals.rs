@@ -1,12 +1,19 @@
-//! Signals: a clean stop on SIGTERM and SIGINT, and nothing on SIGHUP and SIGPIPE.
+//! Signals: SIGTERM and SIGINT stop the server, a second SIGINT ends it at once; SIGHUP does nothing.
+//!
+//! What they do about data that is not saved is `shutdown-on-sigterm` and `shutdown-on-sigint`. Snapshots are
+//! not written yet: asked to save, the server stays, as the peers do when saving fails, unless `force` says
+//! otherwise.
+//!
+//! Source: behaviour of redis-server 7.0.15.
 
 use std::io;
+use std::sync::atomic::Ordering;
 
+use ochre_config::snapshot::ShutdownFlags;
 use ochre_engine::engine::Engine;
 use ochre_engine::mailbox::Message;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::sync::atomic::Ordering;
 
 /// Starts the thread that waits for signals.
 pub(crate) fn watch(engine: &'static Engine) -> io::Result<()> {
@@ -16,11 +23,34 @@ pub(crate) fn watch(engine: &'static Engine) -> io::Result<()> {
             if signal == SIGHUP {
                 continue;
             }
-            let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
-            crate::log::warning(&format!("Received {name} scheduling shutdown..."));
-            engine.stopping.store(true, Ordering::Relaxed);
-            engine.tell_all(|| Message::LookAround);
+            if signal == SIGINT && engine.stopping.load(Ordering::Relaxed) {
+                crate::log::warning("You insist... exiting now.");
+                std::process::exit(1);
+            }
+            stop(engine, signal == SIGINT);
         }
     })?;
     Ok(())
+}
+
+fn stop(engine: &Engine, interrupted: bool) {
+    let (live, _) = engine.live();
+    let (name, flags) = if interrupted {
+        ("SIGINT", live.settings.shutdown_on_sigint)
+    } else {
+        ("SIGTERM", live.settings.shutdown_on_sigterm)
+    };
+    crate::log::warning(&format!("Received {name} scheduling shutdown..."));
+    if !may_stop(flags) {
+        crate::log::warning(
+            "Error trying to save the DB, can't exit: snapshots are not there yet.",
+        );
+        return;
+    }
+    engine.stopping.store(true, Ordering::Relaxed);
+    engine.tell_all(|| Message::LookAround);
+}
+
+fn may_stop(flags: ShutdownFlags) -> bool {
+    !flags.save() || flags.force()
 }

@@ -257,6 +257,10 @@ impl Arena {
                 self.unlink(page, class);
             }
             self.release_page(page);
+            if self.live == 0 {
+                // The last block of all: the book-keeping goes too.
+                *self = Self::new();
+            }
         } else if was_full && !evacuating {
             self.link(page, class);
         }

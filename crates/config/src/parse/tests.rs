@@ -11,37 +11,23 @@ struct Fake(BTreeMap<PathBuf, Vec<u8>>);
 
 impl Fake {
     fn with(files: &[(&str, &str)]) -> Fake {
-        Fake(
-            files
-                .iter()
-                .map(|(p, t)| (PathBuf::from(p), t.as_bytes().to_vec()))
-                .collect(),
-        )
+        Fake(files.iter().map(|(p, t)| (PathBuf::from(p), t.as_bytes().to_vec())).collect())
     }
 }
 
 impl Files for Fake {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.0
-            .get(path)
-            .cloned()
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.0.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
         let inside = self.0.keys().filter_map(|p| p.strip_prefix(folder).ok());
-        Ok(inside
-            .filter_map(|p| p.iter().next())
-            .map(OsString::from)
-            .collect())
+        Ok(inside.filter_map(|p| p.iter().next()).map(OsString::from).collect())
     }
 }
 
 fn fresh() -> Config {
-    Config::new(&Surroundings {
-        cores: 4,
-        folder: PathBuf::from("/start"),
-    })
+    Config::new(&Surroundings { cores: 4, folder: PathBuf::from("/start") })
 }
 
 fn loaded(text: &str) -> Config {
@@ -69,10 +55,7 @@ fn a_file_as_people_write_it() {
         ("requirepass", "a A\"b"),
         ("bind", "127.0.0.1 ::1"),
         ("save", "900 1 300 10"),
-        (
-            "client-output-buffer-limit",
-            "normal 0 0 0 slave 1048576 0 5 pubsub 0 0 0",
-        ),
+        ("client-output-buffer-limit", "normal 0 0 0 slave 1048576 0 5 pubsub 0 0 0"),
         ("hash-max-listpack-entries", "7"),
         ("shutdown-on-sigterm", "save now"),
         ("oom-score-adj-values", "0 1 2"),
@@ -102,61 +85,21 @@ fn errors_as_the_peer_reports_them() {
         ("# c\n\nport", 3, "wrong number of arguments"),
         ("port 1 2", 1, "wrong number of arguments"),
         ("port abc", 1, "argument couldn't be parsed into an integer"),
-        (
-            "port 70000",
-            1,
-            "argument must be between 0 and 65535 inclusive",
-        ),
-        (
-            "maxmemory \"1gb",
-            1,
-            "Unbalanced quotes in configuration line",
-        ),
+        ("port 70000", 1, "argument must be between 0 and 65535 inclusive"),
+        ("maxmemory \"1gb", 1, "Unbalanced quotes in configuration line"),
         ("rdbchecksum maybe", 1, "argument must be 'yes' or 'no'"),
         ("save 900", 1, "Invalid save parameters"),
-        (
-            "rename-command GET",
-            1,
-            "Bad directive or wrong number of arguments",
-        ),
+        ("rename-command GET", 1, "Bad directive or wrong number of arguments"),
         ("user", 1, "Bad directive or wrong number of arguments"),
-        (
-            "include a b",
-            1,
-            "Bad directive or wrong number of arguments",
-        ),
-        (
-            "sentinel monitor a",
-            1,
-            "sentinel directive while not in sentinel mode",
-        ),
-        (
-            "dbfilename a/b",
-            1,
-            "dbfilename can't be a path, just a filename",
-        ),
-        (
-            "appenddirname a/b",
-            1,
-            "appenddirname can't be a path, just a dirname",
-        ),
-        (
-            "unixsocketperm 999",
-            1,
-            "argument couldn't be parsed as an octal number",
-        ),
-        (
-            "unixsocketperm 7777",
-            1,
-            "argument must be between 0 and 777 inclusive",
-        ),
+        ("include a b", 1, "Bad directive or wrong number of arguments"),
+        ("sentinel monitor a", 1, "sentinel directive while not in sentinel mode"),
+        ("dbfilename a/b", 1, "dbfilename can't be a path, just a filename"),
+        ("appenddirname a/b", 1, "appenddirname can't be a path, just a dirname"),
+        ("unixsocketperm 999", 1, "argument couldn't be parsed as an octal number"),
+        ("unixsocketperm 7777", 1, "argument must be between 0 and 777 inclusive"),
         ("replicaof a", 1, "wrong number of arguments"),
         ("slaveof a 99999", 1, "Invalid master port"),
-        (
-            "databases 0",
-            1,
-            "argument must be between 1 and 2147483647 inclusive",
-        ),
+        ("databases 0", 1, "argument must be between 1 and 2147483647 inclusive"),
         (
             "client-output-buffer-limit normal 1 2",
             1,
@@ -164,11 +107,7 @@ fn errors_as_the_peer_reports_them() {
         ),
     ] {
         let error = load(&mut fresh(), text.as_bytes(), &Fake::default()).unwrap_err();
-        assert_eq!(
-            (error.line, error.message.as_ref()),
-            (line, message),
-            "{text}"
-        );
+        assert_eq!((error.line, error.message.as_ref()), (line, message), "{text}");
     }
     let error = load(&mut fresh(), b"\n  foo bar \n", &Fake::default()).unwrap_err();
     assert_eq!(
@@ -183,37 +122,23 @@ fn errors_as_the_peer_reports_them() {
 fn standing_of_directives() {
     let config = loaded("appendonly no\ncluster-enabled no\ntls-port 0\nport 1\n");
     assert_eq!(shown(&config, "appendonly"), "no");
-    for text in [
-        "appendonly yes",
-        "cluster-enabled yes",
-        "replicaof h 1",
-        "aclfile /x",
-    ] {
+    for text in ["appendonly yes", "cluster-enabled yes", "replicaof h 1", "aclfile /x"] {
         let error = load(&mut fresh(), text.as_bytes(), &Fake::default()).unwrap_err();
         assert!(error.message.contains("supported yet"), "{}", error.message);
     }
     let mut config = fresh();
-    let text = b"supervised systemd\nappendfsync always\nappendfsync everysec\n";
+    let text = b"locale-collate C\nappendfsync always\nappendfsync everysec\n";
     let loaded = load(&mut config, text, &Fake::default()).unwrap();
     let notices: Vec<String> = loaded.notices.iter().map(Notice::to_string).collect();
-    assert_eq!(
-        notices,
-        ["'supervised' has no effect: no service manager is notified"]
-    );
+    assert_eq!(notices, ["'locale-collate' has no effect: texts are compared byte by byte"]);
 }
 
 #[test]
 fn lines_that_are_no_directives_are_handed_over() {
     let text = b"user alice on >pw\nrename-command FLUSHALL \"\"\nrename-command GET G\n";
     let loaded = load(&mut fresh(), text, &Fake::default()).unwrap();
-    assert_eq!(
-        loaded.users,
-        [[b"alice".to_vec(), b"on".to_vec(), b">pw".to_vec()]]
-    );
-    let renames = [
-        (b"FLUSHALL".to_vec(), vec![]),
-        (b"GET".to_vec(), b"G".to_vec()),
-    ];
+    assert_eq!(loaded.users, [[b"alice".to_vec(), b"on".to_vec(), b">pw".to_vec()]]);
+    let renames = [(b"FLUSHALL".to_vec(), vec![]), (b"GET".to_vec(), b"G".to_vec())];
     assert_eq!(loaded.renames, renames);
 }
 
@@ -233,33 +158,19 @@ fn includes() {
     assert_eq!(shown(&config, "hz"), "50");
     load(&mut config, b"include /etc/*.conf\nport 9\n", &files).unwrap();
     assert_eq!(shown(&config, "port"), "9");
-    load(
-        &mut config,
-        b"include /no/*.conf\ninclude /e*c/a.co?f\n",
-        &files,
-    )
-    .unwrap();
+    load(&mut config, b"include /no/*.conf\ninclude /e*c/a.co?f\n", &files).unwrap();
     assert_eq!(shown(&config, "port"), "1");
     let error = load(&mut config, b"port 1\ninclude /bad.conf\n", &files).unwrap_err();
-    assert_eq!(
-        (error.file, error.line),
-        (Some(PathBuf::from("/bad.conf")), 2)
-    );
+    assert_eq!((error.file, error.line), (Some(PathBuf::from("/bad.conf")), 2));
     let error = load(&mut config, b"include /none.conf", &files).unwrap_err();
-    assert!(
-        error
-            .message
-            .starts_with("Fatal error, can't open config file '/none.conf'")
-    );
+    assert!(error.message.starts_with("Fatal error, can't open config file '/none.conf'"));
     let error = load(&mut config, b"include /loop.conf", &files).unwrap_err();
     assert_eq!(error.message, "files include one another too deeply");
 }
 
 #[test]
 fn options_are_lines() {
-    let text = options_text(&[
-        "--port", "7000", "--save", "--bind", "::1", "a\"b", "--SAVE", "",
-    ]);
+    let text = options_text(&["--port", "7000", "--save", "--bind", "::1", "a\"b", "--SAVE", ""]);
     assert_eq!(
         String::from_utf8(text).unwrap(),
         "port \"7000\"\nsave \"\"\nbind \"::1\" \"a\\\"b\"\nSAVE \"\"\n"
@@ -268,10 +179,7 @@ fn options_are_lines() {
     // The peer counts lines in the same way: the option of a file of one line stands in line 3.
     let text = joined(b"port 1\n", b"", &options_text(&["--port", "abc"]));
     let error = load(&mut fresh(), &text, &Fake::default()).unwrap_err();
-    assert_eq!(
-        (error.line, error.text.as_slice()),
-        (3, &b"port \"abc\""[..])
-    );
+    assert_eq!((error.line, error.text.as_slice()), (3, &b"port \"abc\""[..]));
 }
 
 proptest! {

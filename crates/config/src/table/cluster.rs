@@ -6,14 +6,9 @@ use crate::directive::{Directive, Kind, row};
 const NONE: &str = "the cluster is not there yet";
 
 pub(super) const ROWS: &[Directive] = &[
-    row(
-        "cluster-enabled",
-        Kind::Bool,
-        "no",
-        "Run as a node of a cluster.",
-    )
-    .immutable()
-    .later("the cluster"),
+    row("cluster-enabled", Kind::Bool, "no", "Run as a node of a cluster.")
+        .immutable()
+        .later("the cluster"),
     row(
         "cluster-config-file",
         Kind::Text,
@@ -22,22 +17,12 @@ pub(super) const ROWS: &[Directive] = &[
     )
     .immutable()
     .inert(NONE),
-    row(
-        "cluster-port",
-        number(0, 65535),
-        "0",
-        "Port of the bus; 0 is the client port plus 10000.",
-    )
-    .immutable()
-    .inert(NONE),
-    row(
-        "cluster-databases",
-        count(1, INT_MAX, "databases"),
-        "1",
-        "Databases in cluster mode.",
-    )
-    .immutable()
-    .inert(NONE),
+    row("cluster-port", number(0, 65535), "0", "Port of the bus; 0 is the client port plus 10000.")
+        .immutable()
+        .inert(NONE),
+    row("cluster-databases", count(1, INT_MAX, "databases"), "1", "Databases in cluster mode.")
+        .immutable()
+        .inert(NONE),
     row(
         "cluster-node-timeout",
         count(0, i64::MAX, "ms"),
@@ -103,69 +88,23 @@ pub(super) const ROWS: &[Directive] = &[
         "Pending bytes on a bus link that close it; 0 for no limit.",
     )
     .inert(NONE),
-    row(
-        "cluster-announce-ip",
-        Kind::Text,
-        "",
-        "Address that other nodes are told.",
-    )
-    .inert(NONE),
-    row(
-        "cluster-announce-port",
-        number(0, 65535),
-        "0",
-        "Client port that other nodes are told.",
-    )
-    .inert(NONE),
-    row(
-        "cluster-announce-tls-port",
-        number(0, 65535),
-        "0",
-        "TLS port that other nodes are told.",
-    )
-    .inert(NONE),
-    row(
-        "cluster-announce-bus-port",
-        number(0, 65535),
-        "0",
-        "Bus port that other nodes are told.",
-    )
-    .inert(NONE),
-    row(
-        "cluster-announce-hostname",
-        Kind::Text,
-        "",
-        "Host name that clients are told.",
-    )
-    .inert(NONE),
-    row(
-        "cluster-announce-human-nodename",
-        Kind::Text,
-        "",
-        "Name of this node in logs.",
-    )
-    .inert(NONE),
-    row(
-        "cluster-announce-client-ipv4",
-        Kind::Text,
-        "",
-        "IPv4 address that clients are told.",
-    )
-    .inert(NONE),
-    row(
-        "cluster-announce-client-ipv6",
-        Kind::Text,
-        "",
-        "IPv6 address that clients are told.",
-    )
-    .inert(NONE),
-    row(
-        "cluster-announce-client-port",
-        number(0, 65535),
-        "0",
-        "Port that clients are told.",
-    )
-    .inert(NONE),
+    row("cluster-announce-ip", Kind::Text, "", "Address that other nodes are told.").inert(NONE),
+    row("cluster-announce-port", number(0, 65535), "0", "Client port that other nodes are told.")
+        .inert(NONE),
+    row("cluster-announce-tls-port", number(0, 65535), "0", "TLS port that other nodes are told.")
+        .inert(NONE),
+    row("cluster-announce-bus-port", number(0, 65535), "0", "Bus port that other nodes are told.")
+        .inert(NONE),
+    row("cluster-announce-hostname", Kind::Text, "", "Host name that clients are told.")
+        .inert(NONE),
+    row("cluster-announce-human-nodename", Kind::Text, "", "Name of this node in logs.")
+        .inert(NONE),
+    row("cluster-announce-client-ipv4", Kind::Text, "", "IPv4 address that clients are told.")
+        .inert(NONE),
+    row("cluster-announce-client-ipv6", Kind::Text, "", "IPv6 address that clients are told.")
+        .inert(NONE),
+    row("cluster-announce-client-port", number(0, 65535), "0", "Port that clients are told.")
+        .inert(NONE),
     row(
         "cluster-announce-client-tls-port",
         number(0, 65535),
@@ -201,13 +140,8 @@ pub(super) const ROWS: &[Directive] = &[
         "Whether a node stops when its state cannot be written.",
     )
     .inert(NONE),
-    row(
-        "cluster-slot-stats-enabled",
-        Kind::Bool,
-        "no",
-        "Measure the use of each slot.",
-    )
-    .inert(NONE),
+    row("cluster-slot-stats-enabled", Kind::Bool, "no", "Measure the use of each slot.")
+        .inert(NONE),
     row(
         "cluster-slot-migration-log-max-len",
         count(0, i64::MAX, "entries"),

@@ -7,12 +7,7 @@ const NO_RDMA: &str = "RDMA";
 const LATER_TUNING: &str = "this server's loops decide it themselves";
 
 pub(super) const ROWS: &[Directive] = &[
-    row(
-        "port",
-        number(0, 65535),
-        "6379",
-        "TCP port; 0 listens on none.",
-    ),
+    row("port", number(0, 65535), "6379", "TCP port; 0 listens on none."),
     row(
         "bind",
         Kind::Bind,
@@ -20,20 +15,10 @@ pub(super) const ROWS: &[Directive] = &[
         "Addresses to listen on. `*` is every IPv4 address, `::*` every IPv6 address; a `-` in \
          front forgives an address that does not exist.",
     ),
-    row(
-        "bind-source-addr",
-        Kind::Text,
-        "",
-        "Local address of outgoing connections.",
-    )
-    .inert("there are no outgoing connections yet"),
-    row(
-        "unixsocket",
-        Kind::Text,
-        "",
-        "Path of a Unix socket to listen on; empty for none.",
-    )
-    .immutable(),
+    row("bind-source-addr", Kind::Text, "", "Local address of outgoing connections.")
+        .inert("there are no outgoing connections yet"),
+    row("unixsocket", Kind::Text, "", "Path of a Unix socket to listen on; empty for none.")
+        .immutable(),
     row(
         "unixsocketperm",
         Kind::Octal,
@@ -41,19 +26,14 @@ pub(super) const ROWS: &[Directive] = &[
         "Permissions of the Unix socket, in octal; 0 leaves them as created.",
     )
     .immutable(),
-    row(
-        "unixsocketgroup",
-        Kind::Text,
-        "",
-        "Group that is to own the Unix socket.",
-    )
-    .immutable()
-    .later("the group of the Unix socket"),
+    row("unixsocketgroup", Kind::Text, "", "Group that is to own the Unix socket.")
+        .immutable()
+        .later("the group of the Unix socket"),
     row(
         "protected-mode",
         Kind::Bool,
         "yes",
-        "Refuse clients from other hosts while there is no password and `bind` is not set.",
+        "Refuse clients from other hosts while there is no password.",
     ),
     row(
         "tcp-backlog",
@@ -88,16 +68,13 @@ pub(super) const ROWS: &[Directive] = &[
     )
     .immutable()
     .inert("sockets are not marked"),
-    row("mptcp", Kind::Bool, "no", "Listen with multipath TCP.")
-        .immutable()
-        .later("multipath TCP"),
+    row("mptcp", Kind::Bool, "no", "Listen with multipath TCP.").immutable().later("multipath TCP"),
     row(
         "max-new-connections-per-cycle",
         count(1, 1000, "connections"),
         "10",
         "Most connections accepted in one turn of a loop.",
-    )
-    .inert(LATER_TUNING),
+    ),
     row(
         "max-new-tls-connections-per-cycle",
         count(1, 1000, "connections"),
@@ -112,29 +89,14 @@ pub(super) const ROWS: &[Directive] = &[
         "Event loops, each on its own thread. The default is the number of cores, at most 8.",
     )
     .immutable(),
-    row(
-        "io-threads-do-reads",
-        Kind::Bool,
-        "no",
-        "Whether other threads read too.",
-    )
-    .immutable()
-    .inert("every loop reads, executes and writes"),
-    row(
-        "io-threads-always-active",
-        Kind::Bool,
-        "no",
-        "Keep idle threads awake.",
-    )
-    .hidden()
-    .inert("every loop sleeps when it has nothing to do"),
-    row(
-        "prefetch-batch-max-size",
-        count(0, 128, "keys"),
-        "16",
-        "Keys prefetched together.",
-    )
-    .inert(LATER_TUNING),
+    row("io-threads-do-reads", Kind::Bool, "no", "Whether other threads read too.")
+        .immutable()
+        .inert("every loop reads, executes and writes"),
+    row("io-threads-always-active", Kind::Bool, "no", "Keep idle threads awake.")
+        .hidden()
+        .inert("every loop sleeps when it has nothing to do"),
+    row("prefetch-batch-max-size", count(0, 128, "keys"), "16", "Keys prefetched together.")
+        .inert(LATER_TUNING),
     row(
         "min-io-threads-avoid-copy-reply",
         count(0, INT_MAX, "threads"),
@@ -178,14 +140,9 @@ pub(super) const ROWS: &[Directive] = &[
         "For each class of clients: the bytes of pending replies that close a client at once, \
          those that close it after so many seconds, and the seconds.",
     ),
-    row(
-        "client-default-resp",
-        number(2, 3),
-        "2",
-        "Protocol that clients speak before HELLO.",
-    )
-    .hidden()
-    .later("another protocol than 2 by default"),
+    row("client-default-resp", number(2, 3), "2", "Protocol that clients speak before HELLO.")
+        .hidden()
+        .later("another protocol than 2 by default"),
     row(
         "tracking-table-max-keys",
         count(0, i64::MAX, "keys"),
@@ -193,29 +150,13 @@ pub(super) const ROWS: &[Directive] = &[
         "Most keys remembered for client-side caching; 0 for no limit.",
     )
     .inert("client-side caching is not there yet"),
-    row(
-        "availability-zone",
-        Kind::Text,
-        "",
-        "Name of the zone that HELLO reports.",
-    )
-    .later("availability zones"),
-    row("rdma-bind", Kind::Text, "", "RDMA addresses to listen on.")
-        .immutable()
-        .later(NO_RDMA),
-    row(
-        "rdma-port",
-        number(0, 65535),
-        "0",
-        "RDMA port; 0 listens on none.",
-    )
-    .later(NO_RDMA),
+    row("availability-zone", Kind::Text, "", "Name of the zone that HELLO reports.")
+        .later("availability zones"),
+    row("rdma-bind", Kind::Text, "", "RDMA addresses to listen on.").immutable().later(NO_RDMA),
+    row("rdma-port", number(0, 65535), "0", "RDMA port; 0 listens on none.").later(NO_RDMA),
     row(
         "rdma-rx-size",
-        Kind::Memory {
-            min: 64 << 10,
-            max: 16 << 20,
-        },
+        Kind::Memory { min: 64 << 10, max: 16 << 20 },
         "1mb",
         "RDMA receive buffer of a connection.",
     )

@@ -12,13 +12,8 @@ const fn entries() -> Kind {
 }
 
 pub(super) const ROWS: &[Directive] = &[
-    row(
-        "hash-max-listpack-entries",
-        entries(),
-        "512",
-        "Most fields of a hash in compact form.",
-    )
-    .also(&["hash-max-ziplist-entries"]),
+    row("hash-max-listpack-entries", entries(), "512", "Most fields of a hash in compact form.")
+        .also(&["hash-max-ziplist-entries"]),
     row(
         "hash-max-listpack-value",
         size(),
@@ -45,12 +40,7 @@ pub(super) const ROWS: &[Directive] = &[
         "512",
         "Most members of a set of integers in compact form.",
     ),
-    row(
-        "set-max-listpack-entries",
-        entries(),
-        "128",
-        "Most members of a set in compact form.",
-    ),
+    row("set-max-listpack-entries", entries(), "128", "Most members of a set in compact form."),
     row(
         "set-max-listpack-value",
         count(0, i64::MAX, "bytes"),
@@ -64,29 +54,17 @@ pub(super) const ROWS: &[Directive] = &[
         "Most members of a sorted set in compact form.",
     )
     .also(&["zset-max-ziplist-entries"]),
-    row(
-        "zset-max-listpack-value",
-        size(),
-        "64",
-        "Longest member of a sorted set in compact form.",
-    )
-    .also(&["zset-max-ziplist-value"]),
-    row(
-        "hll-sparse-max-bytes",
-        size(),
-        "3000",
-        "Longest HyperLogLog in compact form.",
-    ),
-    row(
-        "stream-node-max-bytes",
-        size(),
-        "4096",
-        "Largest block of a stream; 0 for no limit.",
-    ),
+    row("zset-max-listpack-value", size(), "64", "Longest member of a sorted set in compact form.")
+        .also(&["zset-max-ziplist-value"]),
+    row("hll-sparse-max-bytes", size(), "3000", "Longest HyperLogLog in compact form.")
+        .inert("there are no HyperLogLogs yet"),
+    row("stream-node-max-bytes", size(), "4096", "Largest block of a stream; 0 for no limit.")
+        .inert("there are no streams yet"),
     row(
         "stream-node-max-entries",
         entries(),
         "100",
         "Most entries in a block of a stream; 0 for no limit.",
-    ),
+    )
+    .inert("there are no streams yet"),
 ];

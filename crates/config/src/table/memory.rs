@@ -16,13 +16,13 @@ const POLICIES: Kind = Kind::Choice(&[
     ("noeviction", 7),
 ]);
 
+/// Small values are freed on the spot, which is cheaper; large ones never are.
+const ALWAYS_LAZY: &str = "large values are always freed in the background";
+
 pub(super) const ROWS: &[Directive] = &[
     row(
         "maxmemory",
-        Kind::Memory {
-            min: 0,
-            max: u64::MAX,
-        },
+        Kind::Memory { min: 0, max: u64::MAX },
         "0",
         "Memory above which keys are evicted or writes refused; 0 for no limit.",
     ),
@@ -48,9 +48,9 @@ pub(super) const ROWS: &[Directive] = &[
         "maxmemory-clients",
         Kind::MemoryOrPercent,
         "0",
-        "Memory of all clients above which the largest are closed; percent of `maxmemory`.",
-    )
-    .later("closing clients by their memory"),
+        "Memory of all clients above which the largest are closed; percent of `maxmemory`; \
+0 for no limit.",
+    ),
     row(
         "lfu-log-factor",
         number(0, INT_MAX),
@@ -69,30 +69,19 @@ pub(super) const ROWS: &[Directive] = &[
         "1",
         "How much work the search for expired keys may do.",
     ),
-    row(
-        "lazyfree-lazy-eviction",
-        Kind::Bool,
-        "no",
-        "Free evicted values in the background.",
-    ),
-    row(
-        "lazyfree-lazy-expire",
-        Kind::Bool,
-        "no",
-        "Free expired values in the background.",
-    ),
-    row(
-        "lazyfree-lazy-server-del",
-        Kind::Bool,
-        "no",
-        "Free overwritten values in the background.",
-    ),
+    row("lazyfree-lazy-eviction", Kind::Bool, "no", "Free evicted values in the background.")
+        .inert(ALWAYS_LAZY),
+    row("lazyfree-lazy-expire", Kind::Bool, "no", "Free expired values in the background.")
+        .inert(ALWAYS_LAZY),
+    row("lazyfree-lazy-server-del", Kind::Bool, "no", "Free overwritten values in the background.")
+        .inert(ALWAYS_LAZY),
     row(
         "lazyfree-lazy-user-del",
         Kind::Bool,
         "no",
         "Let DEL free in the background, as UNLINK does.",
-    ),
+    )
+    .inert(ALWAYS_LAZY),
     row(
         "lazyfree-lazy-user-flush",
         Kind::Bool,

@@ -36,10 +36,7 @@ const fn count(min: i64, max: i64, unit: &'static str) -> Kind {
 
 /// An amount of memory that fits a signed 64-bit number.
 const fn bytes(min: u64) -> Kind {
-    Kind::Memory {
-        min,
-        max: i64::MAX as u64,
-    }
+    Kind::Memory { min, max: i64::MAX as u64 }
 }
 
 const GROUPS: [&[Directive]; 9] = [
@@ -136,13 +133,7 @@ const fn same(a: &str, b: &str) -> bool {
 
 /// Every name and alias with its directive, sorted by name.
 pub static NAMES: LazyLock<BTreeMap<&'static [u8], Id>> = LazyLock::new(|| {
-    Id::all()
-        .flat_map(|id| {
-            id.directive()
-                .names()
-                .map(move |name| (name.as_bytes(), id))
-        })
-        .collect()
+    Id::all().flat_map(|id| id.directive().names().map(move |name| (name.as_bytes(), id))).collect()
 });
 
 /// The directive of a name or alias in any case, with that name as the table spells it.
@@ -154,11 +145,8 @@ pub fn find(name: &[u8]) -> Option<(&'static str, Id)> {
 }
 
 /// Names that older configurations hold and that mean nothing any more: the line is passed over.
-pub const RETIRED: &[&str] = &[
-    "list-max-ziplist-entries",
-    "list-max-ziplist-value",
-    "lua-replicate-commands",
-];
+pub const RETIRED: &[&str] =
+    &["list-max-ziplist-entries", "list-max-ziplist-value", "lua-replicate-commands"];
 
 #[cfg(test)]
 mod tests {
@@ -170,11 +158,7 @@ mod tests {
         let names: Vec<&str> = TABLE.iter().flat_map(Directive::names).collect();
         assert_eq!(names.len(), NAMES.len());
         for directive in &TABLE {
-            assert!(
-                directive
-                    .names()
-                    .all(|n| !n.is_empty() && n == n.to_ascii_lowercase())
-            );
+            assert!(directive.names().all(|n| !n.is_empty() && n == n.to_ascii_lowercase()));
             assert!(directive.doc.ends_with('.'), "{}", directive.name);
             assert!(directive.doc.len() > 15, "{}", directive.name);
         }

@@ -4,13 +4,8 @@ use super::count;
 use crate::directive::{Directive, Kind, row};
 
 /// The words of `loglevel`, with the numbers of [`LogLevel`](crate::snapshot::LogLevel).
-const LEVELS: Kind = Kind::Choice(&[
-    ("debug", 0),
-    ("verbose", 1),
-    ("notice", 2),
-    ("warning", 3),
-    ("nothing", 4),
-]);
+const LEVELS: Kind =
+    Kind::Choice(&[("debug", 0), ("verbose", 1), ("notice", 2), ("warning", 3), ("nothing", 4)]);
 
 const FACILITIES: Kind = Kind::Choice(&[
     ("user", 8),
@@ -29,19 +24,8 @@ const fn entries() -> Kind {
 }
 
 pub(super) const ROWS: &[Directive] = &[
-    row(
-        "loglevel",
-        LEVELS,
-        "notice",
-        "Least important messages that are logged.",
-    ),
-    row(
-        "logfile",
-        Kind::Text,
-        "",
-        "File to log to; empty for the standard output.",
-    )
-    .immutable(),
+    row("loglevel", LEVELS, "notice", "Least important messages that are logged."),
+    row("logfile", Kind::Text, "", "File to log to; empty for the standard output.").immutable(),
     row(
         "log-format",
         Kind::Choice(&[("legacy", 0), ("logfmt", 1), ("json", 2)]),
@@ -54,34 +38,11 @@ pub(super) const ROWS: &[Directive] = &[
         "legacy",
         "Form of the time in a log line.",
     ),
-    row(
-        "syslog-enabled",
-        Kind::Bool,
-        "no",
-        "Log to the system's logger as well.",
-    )
-    .immutable(),
-    row(
-        "syslog-ident",
-        Kind::Text,
-        "redis",
-        "Name in the system's log.",
-    )
-    .immutable(),
-    row(
-        "syslog-facility",
-        FACILITIES,
-        "local0",
-        "Facility in the system's log.",
-    )
-    .immutable(),
-    row(
-        "hide-user-data-from-log",
-        Kind::Bool,
-        "no",
-        "Keep keys and values out of the log.",
-    )
-    .inert("keys and values are never logged"),
+    row("syslog-enabled", Kind::Bool, "no", "Log to the system's logger as well.").immutable(),
+    row("syslog-ident", Kind::Text, "redis", "Name in the system's log.").immutable(),
+    row("syslog-facility", FACILITIES, "local0", "Facility in the system's log.").immutable(),
+    row("hide-user-data-from-log", Kind::Bool, "no", "Keep keys and values out of the log.")
+        .inert("keys and values are never logged"),
     row(
         "slowlog-log-slower-than",
         count(-1, i64::MAX, "us"),
@@ -89,13 +50,8 @@ pub(super) const ROWS: &[Directive] = &[
         "Time from which a command enters the slow log; 0 all, -1 none.",
     )
     .also(&["commandlog-execution-slower-than"]),
-    row(
-        "slowlog-max-len",
-        entries(),
-        "128",
-        "Length of the slow log.",
-    )
-    .also(&["commandlog-slow-execution-max-len"]),
+    row("slowlog-max-len", entries(), "128", "Length of the slow log.")
+        .also(&["commandlog-slow-execution-max-len"]),
     row(
         "commandlog-request-larger-than",
         count(-1, i64::MAX, "bytes"),
@@ -114,24 +70,14 @@ pub(super) const ROWS: &[Directive] = &[
         "1048576",
         "Size from which a command enters the log of large replies; -1 none.",
     ),
-    row(
-        "commandlog-large-reply-max-len",
-        entries(),
-        "128",
-        "Length of the log of large replies.",
-    ),
+    row("commandlog-large-reply-max-len", entries(), "128", "Length of the log of large replies."),
     row(
         "latency-monitor-threshold",
         count(0, i64::MAX, "ms"),
         "0",
         "Time from which the latency monitor notes an event; 0 never.",
     ),
-    row(
-        "latency-tracking",
-        Kind::Bool,
-        "yes",
-        "Keep a histogram of times for each command.",
-    ),
+    row("latency-tracking", Kind::Bool, "yes", "Keep a histogram of times for each command."),
     row(
         "latency-tracking-info-percentiles",
         Kind::Percentiles,
@@ -143,5 +89,6 @@ pub(super) const ROWS: &[Directive] = &[
         Kind::Events,
         "",
         "Classes of keyspace events to publish; K and E choose the channels.",
-    ),
+    )
+    .later("publish and subscribe"),
 ];

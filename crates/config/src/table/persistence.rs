@@ -20,22 +20,12 @@ pub(super) const ROWS: &[Directive] = &[
         "dump.rdb",
         "File name of the snapshot.",
     )
-    .protected(),
-    row(
-        "rdbcompression",
-        Kind::Bool,
-        "yes",
-        "Compress strings in snapshots.",
-    )
+    .protected()
     .inert(NO_RDB),
-    row(
-        "rdbchecksum",
-        Kind::Bool,
-        "yes",
-        "Write and check a checksum behind the snapshot.",
-    )
-    .immutable()
-    .inert(NO_RDB),
+    row("rdbcompression", Kind::Bool, "yes", "Compress strings in snapshots.").inert(NO_RDB),
+    row("rdbchecksum", Kind::Bool, "yes", "Write and check a checksum behind the snapshot.")
+        .immutable()
+        .inert(NO_RDB),
     row(
         "rdb-del-sync-files",
         Kind::Bool,
@@ -57,21 +47,11 @@ pub(super) const ROWS: &[Directive] = &[
         "Whether to refuse snapshots of unknown versions.",
     )
     .inert(NO_RDB),
-    row(
-        "stop-writes-on-bgsave-error",
-        Kind::Bool,
-        "yes",
-        "Refuse writes while snapshots fail.",
-    )
-    .inert(NO_RDB),
-    row(
-        "appendonly",
-        Kind::Bool,
-        "no",
-        "Log every write to the append-only file.",
-    )
-    .denied_while_loading()
-    .later("the append-only file"),
+    row("stop-writes-on-bgsave-error", Kind::Bool, "yes", "Refuse writes while snapshots fail.")
+        .inert(NO_RDB),
+    row("appendonly", Kind::Bool, "no", "Log every write to the append-only file.")
+        .denied_while_loading()
+        .later("the append-only file"),
     row(
         "appendfsync",
         Kind::Choice(&[("everysec", 1), ("always", 2), ("no", 0)]),
@@ -116,13 +96,8 @@ pub(super) const ROWS: &[Directive] = &[
         "Size below which growth starts no rewrite.",
     )
     .inert(NO_AOF),
-    row(
-        "aof-load-truncated",
-        Kind::Bool,
-        "yes",
-        "Load an append-only file whose end is cut off.",
-    )
-    .inert(NO_AOF),
+    row("aof-load-truncated", Kind::Bool, "yes", "Load an append-only file whose end is cut off.")
+        .inert(NO_AOF),
     row(
         "aof-use-rdb-preamble",
         Kind::Bool,
@@ -130,13 +105,8 @@ pub(super) const ROWS: &[Directive] = &[
         "Begin a rewritten append-only file with a snapshot.",
     )
     .inert(NO_AOF),
-    row(
-        "aof-timestamp-enabled",
-        Kind::Bool,
-        "no",
-        "Write the time into the append-only file.",
-    )
-    .inert(NO_AOF),
+    row("aof-timestamp-enabled", Kind::Bool, "no", "Write the time into the append-only file.")
+        .inert(NO_AOF),
     row(
         "aof-rewrite-incremental-fsync",
         Kind::Bool,

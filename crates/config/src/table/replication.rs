@@ -6,15 +6,10 @@ use crate::directive::{Directive, Kind, row};
 const NONE: &str = "replication is not there yet";
 
 pub(super) const ROWS: &[Directive] = &[
-    row(
-        "replicaof",
-        Kind::HostPort,
-        "",
-        "Primary to follow, as host and port.",
-    )
-    .immutable()
-    .also(&["slaveof"])
-    .later("replication"),
+    row("replicaof", Kind::HostPort, "", "Primary to follow, as host and port.")
+        .immutable()
+        .also(&["slaveof"])
+        .later("replication"),
     row("masterauth", Kind::Text, "", "Password for the primary.")
         .sensitive()
         .also(&["primaryauth"])
@@ -31,22 +26,12 @@ pub(super) const ROWS: &[Directive] = &[
     )
     .also(&["slave-serve-stale-data"])
     .inert(NONE),
-    row(
-        "replica-read-only",
-        Kind::Bool,
-        "yes",
-        "Refuse writes on a replica.",
-    )
-    .also(&["slave-read-only"])
-    .inert(NONE),
-    row(
-        "replica-ignore-maxmemory",
-        Kind::Bool,
-        "yes",
-        "Leave eviction to the primary.",
-    )
-    .also(&["slave-ignore-maxmemory"])
-    .inert(NONE),
+    row("replica-read-only", Kind::Bool, "yes", "Refuse writes on a replica.")
+        .also(&["slave-read-only"])
+        .inert(NONE),
+    row("replica-ignore-maxmemory", Kind::Bool, "yes", "Leave eviction to the primary.")
+        .also(&["slave-ignore-maxmemory"])
+        .inert(NONE),
     row(
         "replica-lazy-flush",
         Kind::Bool,
@@ -63,13 +48,8 @@ pub(super) const ROWS: &[Directive] = &[
     )
     .also(&["slave-priority"])
     .inert(NONE),
-    row(
-        "replica-announced",
-        Kind::Bool,
-        "yes",
-        "Let sentinels show this replica to clients.",
-    )
-    .inert(NONE),
+    row("replica-announced", Kind::Bool, "yes", "Let sentinels show this replica to clients.")
+        .inert(NONE),
     row(
         "replica-announce-ip",
         Kind::Text,
@@ -131,13 +111,8 @@ pub(super) const ROWS: &[Directive] = &[
     )
     .also(&["repl-ping-slave-period"])
     .inert(NONE),
-    row(
-        "repl-backlog-size",
-        bytes(1),
-        "1mb",
-        "Bytes of the log kept for partial syncs.",
-    )
-    .inert(NONE),
+    row("repl-backlog-size", bytes(1), "1mb", "Bytes of the log kept for partial syncs.")
+        .inert(NONE),
     row(
         "repl-backlog-ttl",
         count(0, i64::MAX, "seconds"),
@@ -145,29 +120,14 @@ pub(super) const ROWS: &[Directive] = &[
         "How long the backlog is kept without replicas; 0 for ever.",
     )
     .inert(NONE),
-    row(
-        "repl-disable-tcp-nodelay",
-        Kind::Bool,
-        "no",
-        "Gather small packets on replication links.",
-    )
-    .inert(NONE),
-    row(
-        "repl-mptcp",
-        Kind::Bool,
-        "no",
-        "Use multipath TCP for replication links.",
-    )
-    .immutable()
-    .later("multipath TCP"),
-    row(
-        "repl-diskless-sync",
-        Kind::Bool,
-        "yes",
-        "Send snapshots to replicas without a file.",
-    )
-    .denied_while_loading()
-    .inert(NONE),
+    row("repl-disable-tcp-nodelay", Kind::Bool, "no", "Gather small packets on replication links.")
+        .inert(NONE),
+    row("repl-mptcp", Kind::Bool, "no", "Use multipath TCP for replication links.")
+        .immutable()
+        .later("multipath TCP"),
+    row("repl-diskless-sync", Kind::Bool, "yes", "Send snapshots to replicas without a file.")
+        .denied_while_loading()
+        .inert(NONE),
     row(
         "repl-diskless-sync-delay",
         count(0, INT_MAX, "seconds"),

@@ -7,13 +7,7 @@ const NO_TLS: &str = "TLS is not there yet";
 const NO_ACL: &str = "access lists are not there yet";
 
 pub(super) const ROWS: &[Directive] = &[
-    row(
-        "requirepass",
-        Kind::Text,
-        "",
-        "Password of the default user; empty for none.",
-    )
-    .sensitive(),
+    row("requirepass", Kind::Text, "", "Password of the default user; empty for none.").sensitive(),
     row("aclfile", Kind::Text, "", "File of users and their rights.")
         .immutable()
         .later("access lists"),
@@ -31,21 +25,9 @@ pub(super) const ROWS: &[Directive] = &[
         "Length of the log of refused accesses.",
     )
     .inert(NO_ACL),
-    row(
-        "tls-port",
-        number(0, 65535),
-        "0",
-        "TLS port; 0 listens on none.",
-    )
-    .later("TLS"),
+    row("tls-port", number(0, 65535), "0", "TLS port; 0 listens on none.").later("TLS"),
     row("tls-cluster", Kind::Bool, "no", "Use TLS on the bus.").later("TLS"),
-    row(
-        "tls-replication",
-        Kind::Bool,
-        "no",
-        "Use TLS on replication links.",
-    )
-    .later("TLS"),
+    row("tls-replication", Kind::Bool, "no", "Use TLS on replication links.").later("TLS"),
     row(
         "tls-auth-clients",
         Kind::Choice(&[("no", 0), ("yes", 1), ("optional", 2)]),
@@ -67,94 +49,28 @@ pub(super) const ROWS: &[Directive] = &[
         "Period of re-reading the certificates; 0 never.",
     )
     .inert(NO_TLS),
-    row(
-        "tls-ca-cert-dir",
-        Kind::Text,
-        "",
-        "Folder of accepted authorities.",
-    )
-    .inert(NO_TLS),
-    row(
-        "tls-ca-cert-file",
-        Kind::Text,
-        "",
-        "File of accepted authorities.",
-    )
-    .inert(NO_TLS),
-    row(
-        "tls-cert-file",
-        Kind::Text,
-        "",
-        "Certificate of the server.",
-    )
-    .inert(NO_TLS),
+    row("tls-ca-cert-dir", Kind::Text, "", "Folder of accepted authorities.").inert(NO_TLS),
+    row("tls-ca-cert-file", Kind::Text, "", "File of accepted authorities.").inert(NO_TLS),
+    row("tls-cert-file", Kind::Text, "", "Certificate of the server.").inert(NO_TLS),
     row("tls-key-file", Kind::Text, "", "Private key of the server.").inert(NO_TLS),
-    row(
-        "tls-key-file-pass",
-        Kind::Text,
-        "",
-        "Pass phrase of the private key.",
-    )
-    .sensitive()
-    .inert(NO_TLS),
-    row(
-        "tls-client-cert-file",
-        Kind::Text,
-        "",
-        "Certificate for outgoing connections.",
-    )
-    .inert(NO_TLS),
-    row(
-        "tls-client-key-file",
-        Kind::Text,
-        "",
-        "Private key for outgoing connections.",
-    )
-    .inert(NO_TLS),
-    row(
-        "tls-client-key-file-pass",
-        Kind::Text,
-        "",
-        "Pass phrase of that private key.",
-    )
-    .sensitive()
-    .inert(NO_TLS),
-    row(
-        "tls-dh-params-file",
-        Kind::Text,
-        "",
-        "Parameters of the Diffie-Hellman exchange.",
-    )
-    .inert(NO_TLS),
+    row("tls-key-file-pass", Kind::Text, "", "Pass phrase of the private key.")
+        .sensitive()
+        .inert(NO_TLS),
+    row("tls-client-cert-file", Kind::Text, "", "Certificate for outgoing connections.")
+        .inert(NO_TLS),
+    row("tls-client-key-file", Kind::Text, "", "Private key for outgoing connections.")
+        .inert(NO_TLS),
+    row("tls-client-key-file-pass", Kind::Text, "", "Pass phrase of that private key.")
+        .sensitive()
+        .inert(NO_TLS),
+    row("tls-dh-params-file", Kind::Text, "", "Parameters of the Diffie-Hellman exchange.")
+        .inert(NO_TLS),
     row("tls-protocols", Kind::Text, "", "Accepted versions of TLS.").inert(NO_TLS),
-    row(
-        "tls-ciphers",
-        Kind::Text,
-        "",
-        "Accepted ciphers up to TLS 1.2.",
-    )
-    .inert(NO_TLS),
-    row(
-        "tls-ciphersuites",
-        Kind::Text,
-        "",
-        "Accepted ciphers of TLS 1.3.",
-    )
-    .inert(NO_TLS),
-    row(
-        "tls-prefer-server-ciphers",
-        Kind::Bool,
-        "no",
-        "Let the server choose the cipher.",
-    )
-    .inert(NO_TLS),
-    row(
-        "tls-session-caching",
-        Kind::Bool,
-        "yes",
-        "Let clients resume sessions.",
-    )
-    .inert(NO_TLS),
+    row("tls-ciphers", Kind::Text, "", "Accepted ciphers up to TLS 1.2.").inert(NO_TLS),
+    row("tls-ciphersuites", Kind::Text, "", "Accepted ciphers of TLS 1.3.").inert(NO_TLS),
+    row("tls-prefer-server-ciphers", Kind::Bool, "no", "Let the server choose the cipher.")
+        .inert(NO_TLS),
+    row("tls-session-caching", Kind::Bool, "yes", "Let clients resume sessions.").inert(NO_TLS),
     row(
         "tls-session-cache-size",
         count(0, INT_MAX, "sessions"),

@@ -3,13 +3,8 @@
 use super::{INT_MAX, bytes, count, number};
 use crate::directive::{Directive, Kind, row};
 
-const SHUTDOWN: Kind = Kind::Bits(&[
-    ("default", 0),
-    ("save", 1),
-    ("nosave", 2),
-    ("now", 4),
-    ("force", 8),
-]);
+const SHUTDOWN: Kind =
+    Kind::Bits(&[("default", 0), ("save", 1), ("nosave", 2), ("now", 4), ("force", 8)]);
 const GUARD: Kind = Kind::Choice(&[("no", 0), ("yes", 1), ("local", 2)]);
 const NO_PINNING: &str = "threads are not pinned to cores";
 const NO_TITLE: &str = "the process title is not changed";
@@ -17,36 +12,20 @@ const DEVELOPMENT: &str = "it serves the peers' own tests only";
 
 pub(super) const ROWS: &[Directive] = &[
     row("daemonize", Kind::Bool, "no", "Run in the background.").immutable(),
-    row(
-        "pidfile",
-        Kind::Text,
-        "",
-        "File that holds the process number while the server runs.",
-    )
-    .immutable(),
+    row("pidfile", Kind::Text, "", "File that holds the process number while the server runs.")
+        .immutable(),
     row(
         "supervised",
         Kind::Choice(&[("upstart", 1), ("systemd", 2), ("auto", 3), ("no", 0)]),
         "no",
         "Tell a service manager that the server is ready.",
     )
-    .immutable()
-    .inert("no service manager is notified"),
-    row(
-        "dir",
-        Kind::Text,
-        "./",
-        "Working folder: data files are written here.",
-    )
-    .protected()
-    .denied_while_loading(),
-    row(
-        "databases",
-        count(1, INT_MAX, "databases"),
-        "16",
-        "Databases that SELECT chooses from.",
-    )
     .immutable(),
+    row("dir", Kind::Text, "./", "Working folder: data files are written here.")
+        .protected()
+        .denied_while_loading(),
+    row("databases", count(1, INT_MAX, "databases"), "16", "Databases that SELECT chooses from.")
+        .immutable(),
     row(
         "compat",
         Kind::Choice(&[("redis-7.2", 0), ("redis-8", 1), ("valkey-9", 2)]),
@@ -57,34 +36,21 @@ pub(super) const ROWS: &[Directive] = &[
     .later("following another server than Redis 7.2"),
     row(
         "hz",
-        Kind::Clamped {
-            min: 1,
-            max: 500,
-            unit: "times a second",
-        },
+        Kind::Clamped { min: 1, max: 500, unit: "times a second" },
         "10",
         "How often background work runs.",
     ),
-    row(
-        "dynamic-hz",
-        Kind::Bool,
-        "yes",
-        "Raise `hz` with the number of clients.",
-    )
-    .inert("each loop adapts its own background work"),
-    row(
-        "activerehashing",
-        Kind::Bool,
-        "yes",
-        "Spend idle time on resizing tables.",
-    )
-    .inert("tables grow and shrink segment by segment"),
+    row("dynamic-hz", Kind::Bool, "yes", "Raise `hz` with the number of clients.")
+        .inert("each loop adapts its own background work"),
+    row("activerehashing", Kind::Bool, "yes", "Spend idle time on resizing tables.")
+        .inert("tables grow and shrink segment by segment"),
     row(
         "shutdown-timeout",
         count(0, INT_MAX, "seconds"),
         "10",
         "How long a shutdown waits for replicas that lag.",
-    ),
+    )
+    .inert("there are no replicas yet"),
     row(
         "shutdown-on-sigint",
         SHUTDOWN,
@@ -103,7 +69,8 @@ pub(super) const ROWS: &[Directive] = &[
         "5000",
         "After how long a running script makes others be answered BUSY; 0 never.",
     )
-    .also(&["lua-time-limit"]),
+    .also(&["lua-time-limit"])
+    .inert("there are no scripts yet"),
     row(
         "enable-protected-configs",
         GUARD,
@@ -118,44 +85,18 @@ pub(super) const ROWS: &[Directive] = &[
         "Whether DEBUG may be called; `local` for local clients only.",
     )
     .immutable(),
-    row(
-        "enable-module-command",
-        GUARD,
-        "no",
-        "Whether MODULE may be called.",
-    )
-    .immutable()
-    .inert("there are no loadable modules"),
-    row(
-        "crash-log-enabled",
-        Kind::Bool,
-        "yes",
-        "Log a report when the server crashes.",
-    )
-    .inert("a crash is reported by the Rust runtime"),
-    row(
-        "crash-memcheck-enabled",
-        Kind::Bool,
-        "yes",
-        "Test the memory after a crash.",
-    )
-    .inert("memory is not tested"),
-    row(
-        "use-exit-on-panic",
-        Kind::Bool,
-        "no",
-        "Exit instead of aborting on a failed assertion.",
-    )
-    .hidden()
-    .inert(DEVELOPMENT),
-    row(
-        "set-proc-title",
-        Kind::Bool,
-        "yes",
-        "Show the server's state in its process title.",
-    )
-    .immutable()
-    .inert(NO_TITLE),
+    row("enable-module-command", GUARD, "no", "Whether MODULE may be called.")
+        .immutable()
+        .inert("there are no loadable modules"),
+    row("crash-log-enabled", Kind::Bool, "yes", "Log a report when the server crashes."),
+    row("crash-memcheck-enabled", Kind::Bool, "yes", "Test the memory after a crash.")
+        .inert("memory is not tested"),
+    row("use-exit-on-panic", Kind::Bool, "no", "Exit instead of aborting on a failed assertion.")
+        .hidden()
+        .inert(DEVELOPMENT),
+    row("set-proc-title", Kind::Bool, "yes", "Show the server's state in its process title.")
+        .immutable()
+        .inert(NO_TITLE),
     row(
         "proc-title-template",
         Kind::TitleTemplate,
@@ -163,36 +104,16 @@ pub(super) const ROWS: &[Directive] = &[
         "Process title, with names in braces.",
     )
     .inert(NO_TITLE),
-    row(
-        "always-show-logo",
-        Kind::Bool,
-        "no",
-        "Show the logo although the log is no terminal.",
-    )
-    .immutable()
-    .inert("there is no logo"),
-    row(
-        "ignore-warnings",
-        Kind::Text,
-        "",
-        "Start-up warnings to leave out, by name.",
-    )
-    .inert("the named warnings are never raised"),
-    row(
-        "locale-collate",
-        Kind::Text,
-        "",
-        "Locale in which SORT compares texts.",
-    )
-    .inert("texts are compared byte by byte"),
-    row(
-        "disable-thp",
-        Kind::Bool,
-        "yes",
-        "Switch transparent huge pages off for the process.",
-    )
-    .immutable()
-    .inert("nothing forks, so huge pages do no harm"),
+    row("always-show-logo", Kind::Bool, "no", "Show the logo although the log is no terminal.")
+        .immutable()
+        .inert("there is no logo"),
+    row("ignore-warnings", Kind::Text, "", "Start-up warnings to leave out, by name.")
+        .inert("the named warnings are never raised"),
+    row("locale-collate", Kind::Text, "", "Locale in which SORT compares texts.")
+        .inert("texts are compared byte by byte"),
+    row("disable-thp", Kind::Bool, "yes", "Switch transparent huge pages off for the process.")
+        .immutable()
+        .inert("nothing forks, so huge pages do no harm"),
     row(
         "oom-score-adj",
         Kind::Choice(&[("no", 0), ("yes", 1), ("relative", 1), ("absolute", 2)]),
@@ -207,42 +128,22 @@ pub(super) const ROWS: &[Directive] = &[
         "Scores of primary, replica and background processes.",
     )
     .inert("the score is left to the service manager"),
-    row(
-        "server-cpulist",
-        Kind::Text,
-        "",
-        "Cores for the main threads.",
-    )
-    .immutable()
-    .also(&["server_cpulist"])
-    .inert(NO_PINNING),
-    row(
-        "bio-cpulist",
-        Kind::Text,
-        "",
-        "Cores for the background threads.",
-    )
-    .immutable()
-    .also(&["bio_cpulist"])
-    .inert(NO_PINNING),
-    row(
-        "aof-rewrite-cpulist",
-        Kind::Text,
-        "",
-        "Cores for rewriting the append-only file.",
-    )
-    .immutable()
-    .also(&["aof_rewrite_cpulist"])
-    .inert(NO_PINNING),
-    row(
-        "bgsave-cpulist",
-        Kind::Text,
-        "",
-        "Cores for saving snapshots.",
-    )
-    .immutable()
-    .also(&["bgsave_cpulist"])
-    .inert(NO_PINNING),
+    row("server-cpulist", Kind::Text, "", "Cores for the main threads.")
+        .immutable()
+        .also(&["server_cpulist"])
+        .inert(NO_PINNING),
+    row("bio-cpulist", Kind::Text, "", "Cores for the background threads.")
+        .immutable()
+        .also(&["bio_cpulist"])
+        .inert(NO_PINNING),
+    row("aof-rewrite-cpulist", Kind::Text, "", "Cores for rewriting the append-only file.")
+        .immutable()
+        .also(&["aof_rewrite_cpulist"])
+        .inert(NO_PINNING),
+    row("bgsave-cpulist", Kind::Text, "", "Cores for saving snapshots.")
+        .immutable()
+        .also(&["bgsave_cpulist"])
+        .inert(NO_PINNING),
     row(
         "import-mode",
         Kind::Bool,
@@ -257,14 +158,9 @@ pub(super) const ROWS: &[Directive] = &[
         "Report Redis' name and version to clients that insist on them.",
     )
     .inert("the texts are those of Redis anyway"),
-    row(
-        "hash-seed",
-        Kind::Text,
-        "",
-        "Seed of the hash function of keys.",
-    )
-    .immutable()
-    .inert("the seed is drawn at every start"),
+    row("hash-seed", Kind::Text, "", "Seed of the hash function of keys.")
+        .immutable()
+        .inert("the seed is drawn at every start"),
     row(
         "lua-enable-insecure-api",
         Kind::Bool,
@@ -275,23 +171,13 @@ pub(super) const ROWS: &[Directive] = &[
     .immutable()
     .hidden()
     .later("unsafe script functions"),
-    row(
-        "debug-context",
-        Kind::Text,
-        "",
-        "Text that crash reports carry.",
-    )
-    .hidden()
-    .inert(DEVELOPMENT),
-    row(
-        "enable-debug-assert",
-        Kind::Bool,
-        "no",
-        "Check more invariants.",
-    )
-    .immutable()
-    .hidden()
-    .inert(DEVELOPMENT),
+    row("debug-context", Kind::Text, "", "Text that crash reports carry.")
+        .hidden()
+        .inert(DEVELOPMENT),
+    row("enable-debug-assert", Kind::Bool, "no", "Check more invariants.")
+        .immutable()
+        .hidden()
+        .inert(DEVELOPMENT),
     row(
         "watchdog-period",
         count(0, INT_MAX, "ms"),
@@ -300,23 +186,13 @@ pub(super) const ROWS: &[Directive] = &[
     )
     .hidden()
     .inert(DEVELOPMENT),
-    row(
-        "req-res-logfile",
-        Kind::Text,
-        "",
-        "File that every request and reply is written to.",
-    )
-    .immutable()
-    .hidden()
-    .inert(DEVELOPMENT),
-    row(
-        "key-load-delay",
-        count(-INT_MAX - 1, INT_MAX, "us"),
-        "0",
-        "Pause after each key loaded.",
-    )
-    .hidden()
-    .inert(DEVELOPMENT),
+    row("req-res-logfile", Kind::Text, "", "File that every request and reply is written to.")
+        .immutable()
+        .hidden()
+        .inert(DEVELOPMENT),
+    row("key-load-delay", count(-INT_MAX - 1, INT_MAX, "us"), "0", "Pause after each key loaded.")
+        .hidden()
+        .inert(DEVELOPMENT),
     row(
         "rdb-key-save-delay",
         count(-INT_MAX - 1, INT_MAX, "us"),
@@ -353,15 +229,9 @@ pub(super) const ROWS: &[Directive] = &[
         Kind::Bool,
         "yes",
         "Let the allocator give memory back in the background.",
-    )
-    .inert("decided when the allocator starts"),
-    row(
-        "activedefrag",
-        Kind::Bool,
-        "no",
-        "Move values together when memory is fragmented.",
-    )
-    .inert("entries live in compact slabs"),
+    ),
+    row("activedefrag", Kind::Bool, "no", "Move values together when memory is fragmented.")
+        .inert("entries live in compact slabs"),
     row(
         "active-defrag-cycle-min",
         count(1, 99, "percent"),
@@ -397,13 +267,8 @@ pub(super) const ROWS: &[Directive] = &[
         "Fragmentation that calls for the largest effort.",
     )
     .inert("entries live in compact slabs"),
-    row(
-        "active-defrag-ignore-bytes",
-        bytes(1),
-        "100mb",
-        "Waste below which nothing is done.",
-    )
-    .inert("entries live in compact slabs"),
+    row("active-defrag-ignore-bytes", bytes(1), "100mb", "Waste below which nothing is done.")
+        .inert("entries live in compact slabs"),
     row(
         "active-defrag-max-scan-fields",
         number(1, i64::MAX),

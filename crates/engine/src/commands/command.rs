@@ -242,9 +242,7 @@ fn legacy_range(keys: &[KeySpec]) -> (i64, i64, i64) {
         range = Some(match range {
             None => (first, last, i64::from(step)),
             // Adjoining single keys (RENAME, LMOVE) are one range.
-            Some((start, end, step)) if end >= 0 && last >= 0 && first == end + 1 => {
-                (start, last, step)
-            }
+            Some((start, end, step)) if end >= 0 && first == end + 1 => (start, last, step),
             Some(range) => range,
         });
     }

@@ -5,15 +5,18 @@ use std::sync::PoisonError;
 use ochre_command::outcome::{SYNTAX, wrong_arity};
 use ochre_command::spec::{Flags, Group};
 use ochre_command::{ReplyError, Result};
-use ochre_config::Settings;
-use ochre_config::get_set::SetContext;
+use ochre_config::get_set::{SetContext, SetError};
+use ochre_config::{Id, Settings, Value, table};
 
 use crate::commands::help;
 use crate::live::Live;
+use crate::mailbox::Message;
 use crate::registry::{Row, SessionRow};
 use crate::turn::Turn;
 
 const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
+
+const DIR: Id = table::id("dir");
 
 /// The rows of this file.
 pub const COMMANDS: &[SessionRow] = &[SessionRow::container(
@@ -66,6 +69,8 @@ fn get(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     Ok(())
 }
 
+/// All directives or none: values first, then the process, and both back when that fails. The lock on the
+/// values is held to the end, so that of two clients' changes the loops see the later one last.
 fn set(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
     if !args.len().is_multiple_of(2) {
         return Err(wrong_arity(&row.full_name));
@@ -73,26 +78,35 @@ fn set(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
     let info = &turn.session.info;
     let local = info.is_unix || info.addr.starts_with("127.") || info.addr.starts_with("[::1]");
     let context = SetContext { local_client: local, loading: false };
-    let mut config = turn.engine.config.lock().unwrap_or_else(PoisonError::into_inner);
-    let text = |error: &ochre_config::get_set::SetError| {
-        let mut text = Vec::new();
-        error.append_text(&mut text);
-        ReplyError::new(String::from_utf8_lossy(&text).into_owned())
-    };
+    let engine = turn.engine;
+    let mut config = engine.config.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = Settings::of(&config).dir;
     let change = config.set(&args[2..], context).map_err(|error| text(&error))?;
-    let settings = Settings::of(&config);
-    if let Err((id, message)) = turn.engine.host.apply(&settings, &change.changed) {
-        config.roll_back(change);
-        let before = Settings::of(&config);
-        // What was applied before the failure is brought back; that it worked once makes it likely.
-        drop(turn.engine.host.apply(&before, &[]));
-        return Err(text(&ochre_config::get_set::SetError::not_applied(id, message)));
+    if change.changed.contains(&DIR) {
+        // It is written to the file and shown as what it is from anywhere.
+        let path = folder.join(Settings::of(&config).dir);
+        config.replace(DIR, Value::Text(path.into_os_string().into_encoded_bytes()));
     }
+    let settings = Settings::of(&config);
+    if let Err((id, message)) = engine.host.apply(&settings, &change.changed) {
+        config.roll_back(change);
+        return Err(text(&SetError::not_applied(id, message)));
+    }
+    for notice in &change.notices {
+        engine.host.log(&notice.to_string());
+    }
+    engine.set_live(Live::of(settings));
     drop(config);
-    turn.engine.set_live(Live::of(settings));
-    (turn.lp.live, turn.lp.live_version) = turn.engine.live();
+    (turn.lp.live, turn.lp.live_version) = engine.live();
+    engine.tell_all(|| Message::LookAround);
     turn.reply().ok();
     Ok(())
+}
+
+fn text(error: &SetError) -> ReplyError {
+    let mut text = Vec::new();
+    error.append_text(&mut text);
+    ReplyError::new(String::from_utf8_lossy(&text).into_owned())
 }
 
 fn resetstat(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {

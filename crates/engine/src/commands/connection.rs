@@ -203,8 +203,7 @@ pub(crate) fn valid_name(name: &[u8]) -> Result<String> {
 }
 
 fn select(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
-    let index =
-        ochre_base::num::parse_i64(args[1]).ok_or(ReplyError::fixed("ERR invalid DB index"))?;
+    let index = ochre_command::args::int(args[1])?;
     if !(0..i64::from(turn.live().databases)).contains(&index) {
         return Err(DB_OUT_OF_RANGE);
     }

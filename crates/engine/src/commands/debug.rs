@@ -278,7 +278,7 @@ fn protocol(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     } else if is(what, "integer") {
         reply.integer(12345);
     } else if is(what, "double") {
-        reply.double(3.5);
+        reply.double(3141.0 / 1000.0);
     } else if is(what, "null") {
         reply.null();
     } else if is(what, "array") {
@@ -316,7 +316,7 @@ fn protocol(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     } else {
         return Err(ReplyError::fixed(
             "ERR Wrong protocol type name. Please use one of the following: \
-             string|integer|double|null|array|set|map|attrib|push|verbatim|true|false",
+             string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
         ));
     }
     Ok(())

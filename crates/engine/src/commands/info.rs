@@ -53,6 +53,7 @@ struct Numbers<'a> {
     turn: &'a Turn<'a>,
     dbs: Vec<DbNumbers>,
     overhead: usize,
+    used: usize,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -82,6 +83,8 @@ fn info(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
 }
 
 fn render(turn: &mut Turn<'_>, wanted: &[&str]) -> String {
+    // Before anything is allocated for the answer itself.
+    let used = ochre_base::memory::note_peak();
     let now = turn.lp.now.unix_ms;
     let (mut dbs, mut overhead) = (vec![DbNumbers::default(); 16], 0);
     turn.each_shard(|shard| {
@@ -102,6 +105,7 @@ fn render(turn: &mut Turn<'_>, wanted: &[&str]) -> String {
         turn,
         dbs,
         overhead,
+        used,
     };
     let mut out = String::with_capacity(4096);
     for name in wanted {
@@ -243,7 +247,7 @@ pub(crate) fn human(bytes: usize) -> String {
 
 fn memory(numbers: &Numbers<'_>, out: &mut String) {
     let (facts, turn) = (&numbers.facts, numbers.turn);
-    let used = ochre_base::memory::note_peak();
+    let used = numbers.used;
     let peak = ochre_base::memory::peak();
     let clients: u64 =
         turn.engine.clients.all().iter().map(|i| i.memory.load(Ordering::Relaxed)).sum();
@@ -463,6 +467,8 @@ fn cpu(numbers: &Numbers<'_>, out: &mut String) {
         "used_cpu_user": format!("{user:.6}"),
         "used_cpu_sys_children": "0.000000",
         "used_cpu_user_children": "0.000000",
+        "used_cpu_sys_main_thread": format!("{system:.6}"),
+        "used_cpu_user_main_thread": format!("{user:.6}"),
     );
 }
 

@@ -2,7 +2,7 @@
 
 use ochre_base::num::parse_i64;
 use ochre_command::args::is;
-use ochre_command::outcome::{NOT_INTEGER, wrong_arity};
+use ochre_command::outcome::wrong_arity;
 use ochre_command::spec::{Flags, Group};
 use ochre_command::{ReplyError, Result};
 use ochre_observe::slowlog::Entry;
@@ -69,23 +69,23 @@ fn kind(arg: &[u8]) -> Result<LogKind> {
     }
 }
 
+const BAD_COUNT: ReplyError = ReplyError::fixed("ERR count should be greater than or equal to -1");
+
 fn slow_get(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
     let count = match args[2..] {
         [] => 10,
-        [count] => parse_i64(count).ok_or(NOT_INTEGER)?,
+        [count] => parse_i64(count).ok_or(BAD_COUNT)?,
         _ => return Err(wrong_arity(&row.full_name)),
     };
     if count < -1 {
-        return Err(ReplyError::fixed("ERR count should be greater than or equal to -1"));
+        return Err(BAD_COUNT);
     }
     write(turn, LogKind::Slow, count)
 }
 
 fn get(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     let kind = kind(args[3])?;
-    let count = parse_i64(args[2])
-        .filter(|count| *count >= -1)
-        .ok_or(ReplyError::fixed("ERR count should be greater than or equal to -1"))?;
+    let count = parse_i64(args[2]).filter(|count| *count >= -1).ok_or(BAD_COUNT)?;
     write(turn, kind, count)
 }
 

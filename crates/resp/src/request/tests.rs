@@ -62,18 +62,12 @@ fn streams_as_the_peer_reads_them() {
     let ping = || command(&[b"PING"]);
     for (stream, events) in [
         (&b"*1\r\n$4\r\nPING\r\n"[..], vec![ping()]),
-        (
-            b"*2\r\n$4\r\nECHO\r\n$0\r\n\r\n",
-            vec![command(&[b"ECHO", b""])],
-        ),
+        (b"*2\r\n$4\r\nECHO\r\n$0\r\n\r\n", vec![command(&[b"ECHO", b""])]),
         (b"PING\r\nPING\n", vec![ping(), ping()]),
         (b"\r\n \r\n\n*0\r\n*-1\r\nPING\r\n", vec![ping()]),
         (b"*1\r\n$4\r\nPINGxxPING\r\n", vec![ping(), ping()]),
         (b"*1\rx$4\rxPING\r\n", vec![ping()]),
-        (
-            b"ECHO \"a\\n\" 'b'\r\nPING\r\n",
-            vec![command(&[b"ECHO", b"a\n", b"b"]), ping()],
-        ),
+        (b"ECHO \"a\\n\" 'b'\r\nPING\r\n", vec![command(&[b"ECHO", b"a\n", b"b"]), ping()]),
         (b"*a\r\n", vec![error("invalid multibulk length")]),
         (b"*\r\n", vec![error("invalid multibulk length")]),
         (b"*01\r\n", vec![error("invalid multibulk length")]),
@@ -81,14 +75,8 @@ fn streams_as_the_peer_reads_them() {
         (b"* 1\r\n", vec![error("invalid multibulk length")]),
         (b"*2147483648\r\n", vec![error("invalid multibulk length")]),
         (b"*2147483647\r\n", vec![]),
-        (
-            b"*99999999999999999999\r\n",
-            vec![error("invalid multibulk length")],
-        ),
-        (
-            b"*-99999999999999999999\r\n",
-            vec![error("invalid multibulk length")],
-        ),
+        (b"*99999999999999999999\r\n", vec![error("invalid multibulk length")]),
+        (b"*-99999999999999999999\r\n", vec![error("invalid multibulk length")]),
         (b"*1\r\n:4\r\n", vec![error("expected '$', got ':'")]),
         (b"*1\r\n\r\nx", vec![error("expected '$', got '\r'")]),
         (b"*1\r\nPING\r\n", vec![error("expected '$', got 'P'")]),
@@ -97,44 +85,22 @@ fn streams_as_the_peer_reads_them() {
         (b"*1\r\n$04\r\n", vec![error("invalid bulk length")]),
         (b"*1\r\n$536870913\r\n", vec![error("invalid bulk length")]),
         (b"*1\r\n$536870912\r\n", vec![]),
-        (
-            b"GET \"abc\r\n",
-            vec![error("unbalanced quotes in request")],
-        ),
+        (b"GET \"abc\r\n", vec![error("unbalanced quotes in request")]),
     ] {
         let limits = Limits::default();
-        assert_eq!(
-            feed(stream, &[], &limits),
-            events,
-            "{:?}",
-            String::from_utf8_lossy(stream)
-        );
+        assert_eq!(feed(stream, &[], &limits), events, "{:?}", String::from_utf8_lossy(stream));
         let ones = vec![1; stream.len()];
-        assert_eq!(
-            feed(stream, &ones, &limits),
-            events,
-            "{:?}",
-            String::from_utf8_lossy(stream)
-        );
+        assert_eq!(feed(stream, &ones, &limits), events, "{:?}", String::from_utf8_lossy(stream));
     }
 }
 
 #[test]
 fn unauthenticated_clients_get_little() {
-    let limits = Limits {
-        authenticated: false,
-        ..Limits::default()
-    };
+    let limits = Limits { authenticated: false, ..Limits::default() };
     assert_eq!(feed(b"*10\r\n", &[], &limits), vec![]);
-    assert_eq!(
-        feed(b"*11\r\n", &[], &limits),
-        vec![error("unauthenticated multibulk length")]
-    );
+    assert_eq!(feed(b"*11\r\n", &[], &limits), vec![error("unauthenticated multibulk length")]);
     assert_eq!(feed(b"*1\r\n$16384\r\n", &[], &limits), vec![]);
-    assert_eq!(
-        feed(b"*1\r\n$16385\r\n", &[], &limits),
-        vec![error("unauthenticated bulk length")]
-    );
+    assert_eq!(feed(b"*1\r\n$16385\r\n", &[], &limits), vec![error("unauthenticated bulk length")]);
 }
 
 /// A line may have 64 KB; one byte more without an end is refused, however it arrives.
@@ -147,10 +113,8 @@ fn long_lines_are_refused() {
         (b"*1\r\n$", "too big bulk count string"),
     ] {
         let line = if head.is_empty() { 0 } else { 1 };
-        for (count, refused) in [
-            (LINE_BYTES_MAX - line, false),
-            (LINE_BYTES_MAX + 1 - line, true),
-        ] {
+        for (count, refused) in [(LINE_BYTES_MAX - line, false), (LINE_BYTES_MAX + 1 - line, true)]
+        {
             let mut stream = head.to_vec();
             stream.resize(head.len() + count, b'1');
             let expected = if refused { vec![error(text)] } else { vec![] };
@@ -172,21 +136,12 @@ fn big_arguments_announce_themselves() {
     let mut buf = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\nabc".to_vec();
     let wanted = buf.len() - 3 + 100_000 + 2;
     let limits = Limits::default();
-    assert_eq!(
-        parser.next(&mut buf, &limits, &mut args),
-        Parsed::Incomplete { wanted }
-    );
+    assert_eq!(parser.next(&mut buf, &limits, &mut args), Parsed::Incomplete { wanted });
     assert_eq!(parser.bulk_under_way(), Some(100_000));
     buf.resize(wanted - 1, b'x');
-    assert_eq!(
-        parser.next(&mut buf, &limits, &mut args),
-        Parsed::Incomplete { wanted }
-    );
+    assert_eq!(parser.next(&mut buf, &limits, &mut args), Parsed::Incomplete { wanted });
     buf.resize(wanted, b'\n');
-    assert_eq!(
-        parser.next(&mut buf, &limits, &mut args),
-        Parsed::Complete { consumed: wanted }
-    );
+    assert_eq!(parser.next(&mut buf, &limits, &mut args), Parsed::Complete { consumed: wanted });
     assert_eq!(args.len(), 3);
     assert_eq!(args[2].of(&buf).len(), 100_000);
     assert!(parser.is_idle());
@@ -211,15 +166,8 @@ fn many_arguments_in_pieces() {
         stream.extend_from_slice(format!("{i:04}\r\n").as_bytes());
     }
     let events = feed(&stream, &vec![7; 9000], &Limits::default());
-    let [Event::Command(words)] = &events[..] else {
-        panic!("{}", events.len())
-    };
-    assert!(
-        words
-            .iter()
-            .enumerate()
-            .all(|(i, w)| w == format!("{i:04}").as_bytes())
-    );
+    let [Event::Command(words)] = &events[..] else { panic!("{}", events.len()) };
+    assert!(words.iter().enumerate().all(|(i, w)| w == format!("{i:04}").as_bytes()));
 }
 
 fn encode(words: &[Vec<u8>]) -> Vec<u8> {

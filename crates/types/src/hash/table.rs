@@ -17,7 +17,7 @@
 use ochre_base::hash::hash;
 use smallvec::SmallVec;
 
-use super::{EXPIRE_AT_MS_MAX, Field, is_expired};
+use super::{Field, is_expired};
 use crate::arena::{Arena, Ref};
 use crate::packed::Entry;
 use crate::table::{Keyed, Slot, Stage, Table};
@@ -195,22 +195,9 @@ impl HashTable {
         stage.fetch(&self.table, &self.arena, hash(name));
     }
 
-    /// A time before which no field expires; `None` when none ever does. May be too early. Bisects
-    /// over the segments' bounds: some ten microseconds for a million fields.
+    /// A time before which no field expires; `None` when none ever does. May be too early. O(segments).
     pub fn earliest_expiry(&self) -> Option<u64> {
-        if self.table.deadlines() == 0 {
-            return None;
-        }
-        let (mut low, mut high) = (0, EXPIRE_AT_MS_MAX);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.table.due_segment(0, middle).is_some() {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        Some(low)
+        self.table.earliest()
     }
 
     #[inline]

@@ -451,6 +451,12 @@ impl Table {
         self.deadlines
     }
 
+    /// A time before which no deadline falls; none when there is no deadline. O(segments).
+    pub fn earliest(&self) -> Option<u64> {
+        let with = self.segments.iter().filter(|segment| segment.deadlines > 0);
+        with.map(|segment| segment.earliest).min()
+    }
+
     /// The next segment at or after `from` that may hold a deadline at or before `now`.
     pub fn due_segment(&self, from: usize, now: u64) -> Option<usize> {
         let rest = self.segments.get(from..)?;

@@ -1,0 +1,217 @@
+//! New connections: taken by loop 0, handed to the loop with the fewest, admitted or refused there.
+//!
+//! A listener's edge comes once for any number of connections, so what is left after a turn's share is
+//! looked at again in the next turn. When no file can be opened any more (the limit of the process or the
+//! system), the listener is looked at again after a while: connections wait in the kernel meanwhile.
+
+use std::io;
+use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mio::{Token, Waker};
+use ochre_config::Settings;
+use ochre_engine::engine::Engine;
+use ochre_engine::mailbox::Wake;
+use ochre_engine::session::{ClientInfo, FLAG_UNAUTHENTICATED, Names, Session};
+use ochre_engine::turn::LoopState;
+use ochre_net::socket::Socket;
+
+use super::{EventLoop, LoopWaker};
+use crate::connection::Connection;
+use crate::host::reason;
+
+/// How long accepting rests after a failure, in milliseconds.
+const REST_MS: i64 = 100;
+
+const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
+const DENIED: &[u8] = b"-DENIED Ochre is running in protected mode because protected mode is enabled and \
+no password is set for the default user. In this mode connections are only accepted from the loopback \
+interface. To connect from other hosts, either set a password (directive requirepass), or, if you are sure \
+that nobody can reach this server from outside, disable protected mode: with 'CONFIG SET protected-mode no' \
+from the same host, followed by CONFIG REWRITE to keep it so, or with '--protected-mode no' at the start.\r\n";
+
+/// Sockets on their way from the acceptor to a loop, and how many connections the loop has.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    queue: Mutex<Vec<Socket>>,
+    waker: Arc<Waker>,
+    /// Connections owned and on their way: the acceptor's measure of load.
+    load: AtomicU32,
+}
+
+impl Intake {
+    pub(crate) fn new(waker: Arc<Waker>) -> Self {
+        Self { queue: Mutex::default(), waker, load: AtomicU32::new(0) }
+    }
+
+    fn hand_over(&self, socket: Socket) {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(socket);
+        LoopWaker(Arc::clone(&self.waker)).wake();
+    }
+
+    /// A connection of the loop has gone.
+    pub(super) fn left(&self) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl EventLoop {
+    pub(super) fn own_intake(&self) -> &'static Intake {
+        &self.shared.intakes[usize::from(self.lp.index)]
+    }
+
+    /// Takes a turn's share of a listener's connections.
+    pub(super) fn accept(&mut self, token: usize) {
+        self.unaccepted.retain(|(other, _)| *other != token);
+        for _ in 0..self.lp.live.settings.accepts_per_turn {
+            match self.shared.listening.accept(token) {
+                Ok(Some(socket)) => {
+                    let intakes = self.shared.intakes.iter();
+                    let least = intakes.min_by_key(|intake| intake.load.load(Ordering::Relaxed));
+                    if let Some(intake) = least {
+                        intake.hand_over(socket);
+                    }
+                }
+                Ok(None) => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    let reason = reason(&error);
+                    crate::log::warning(&format!("Accepting client connection: accept: {reason}"));
+                    self.unaccepted.push((token, self.lp.now.unix_ms + REST_MS));
+                    return;
+                }
+            }
+        }
+        self.unaccepted.push((token, self.lp.now.unix_ms));
+    }
+
+    /// Goes on with listeners whose connections were not all taken by earlier turns.
+    pub(super) fn accept_rest(&mut self) {
+        let now = self.lp.now.unix_ms;
+        let due = self.unaccepted.iter().filter(|(_, at)| *at <= now).map(|(token, _)| *token);
+        for token in due.collect::<Vec<_>>() {
+            self.accept(token);
+        }
+    }
+
+    pub(super) fn take_intake(&mut self) {
+        let intake = self.own_intake();
+        let sockets =
+            std::mem::take(&mut *intake.queue.lock().unwrap_or_else(PoisonError::into_inner));
+        for socket in sockets {
+            if let Err(error) = self.admit(socket) {
+                intake.left();
+                crate::log::verbose(&format!("Client connection not taken: {error}"));
+            }
+        }
+    }
+
+    fn admit(&mut self, mut socket: Socket) -> io::Result<()> {
+        let settings = &self.lp.live.settings;
+        socket.prepare(settings.tcp_keepalive_s)?;
+        if is_denied(settings, socket.is_local()) {
+            return self.turn_away(&mut socket, DENIED);
+        }
+        let (addr, laddr) = socket.addresses(&self.shared.unix_path);
+        let info = Arc::new(client_info(self.engine, &self.lp, &socket, addr, laddr));
+        if !self.engine.clients.add(Arc::clone(&info), settings.maxclients as usize) {
+            return self.turn_away(&mut socket, TOO_MANY);
+        }
+        let authenticated = settings.requirepass.is_empty();
+        info.set_flag(FLAG_UNAUTHENTICATED, !authenticated);
+        let session = Session::new(info, authenticated);
+        let index = self.free.pop().unwrap_or(self.connections.len());
+        if let Err(error) = socket.register(self.poll.registry(), Token(index)) {
+            if index < self.connections.len() {
+                self.free.push(index);
+            }
+            self.engine.clients.remove(session.id());
+            return Err(error);
+        }
+        self.by_id.insert(session.id(), index);
+        let connection = Some(Box::new(Connection::new(socket, session)));
+        if index == self.connections.len() {
+            self.connections.push(connection);
+        } else {
+            self.connections[index] = connection;
+        }
+        self.count_memory(index);
+        self.engine.stats(self.lp.index).connections += 1;
+        Ok(())
+    }
+
+    fn turn_away(&self, socket: &mut Socket, line: &[u8]) -> io::Result<()> {
+        // The socket's buffer is empty, so a line fits; if it does not, there is nobody to tell.
+        drop(socket.write(line));
+        self.engine.stats(self.lp.index).rejected_connections += 1;
+        Err(io::Error::other(String::from_utf8_lossy(&line[1..line.len().min(40)]).into_owned()))
+    }
+}
+
+/// Protected mode: a server without a password is for clients on its own host.
+fn is_denied(settings: &Settings, is_local: bool) -> bool {
+    settings.protected_mode && settings.requirepass.is_empty() && !is_local
+}
+
+fn client_info(
+    engine: &Engine,
+    lp: &LoopState,
+    socket: &Socket,
+    addr: String,
+    laddr: String,
+) -> ClientInfo {
+    let now = lp.now.unix_ms / 1000;
+    ClientInfo {
+        id: engine.clients.next_id(),
+        event_loop: lp.index,
+        addr,
+        laddr,
+        fd: socket.fd(),
+        is_unix: matches!(socket, Socket::Unix(_)),
+        created: now,
+        last_seen: AtomicI64::new(now),
+        db: AtomicU16::new(0),
+        protocol: AtomicU16::new(2),
+        multi: AtomicU32::new(0),
+        watching: AtomicU32::new(0),
+        last_row: AtomicU16::new(0),
+        query_bytes: AtomicU64::new(0),
+        query_room: AtomicU64::new(0),
+        multi_bytes: AtomicU64::new(0),
+        output_bytes: AtomicU64::new(0),
+        memory: AtomicU64::new(0),
+        net_in: AtomicU64::new(0),
+        net_out: AtomicU64::new(0),
+        commands: AtomicU64::new(0),
+        flags: AtomicU32::new(0),
+        doomed: false.into(),
+        names: Mutex::new(Names::default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ochre_config::{Config, Surroundings};
+
+    #[test]
+    fn protected_mode_is_for_servers_without_a_password() {
+        let surroundings = Surroundings { cores: 1, folder: "/".into() };
+        let mut settings = Settings::of(&Config::new(&surroundings));
+        assert!(is_denied(&settings, false) && !is_denied(&settings, true));
+        settings.requirepass = b"secret".to_vec();
+        assert!(!is_denied(&settings, false));
+        settings.requirepass.clear();
+        settings.protected_mode = false;
+        assert!(!is_denied(&settings, false));
+    }
+
+    #[test]
+    fn refusals_are_one_line_of_error() {
+        for line in [DENIED, TOO_MANY] {
+            assert!(line.starts_with(b"-") && line.ends_with(b"\r\n"));
+            assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+        }
+    }
+}

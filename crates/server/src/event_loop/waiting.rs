@@ -1,0 +1,106 @@
+//! Clients that wait: in a blocking command, or for the end of CLIENT PAUSE.
+//!
+//! A wait ends by a writer's reply (through the mailbox), by its time-out, by CLIENT UNBLOCK, or with the
+//! pause; then the commands that the client sent meanwhile run.
+
+use ochre_engine::blocking;
+use ochre_engine::engine::Pause;
+use ochre_engine::session::Blocked;
+use ochre_resp::Reply;
+
+use super::EventLoop;
+use crate::connection::Connection;
+
+impl EventLoop {
+    /// Ends a client's wait whose waiter was claimed, and runs what it sent meanwhile.
+    pub(super) fn finish_wait(
+        &mut self,
+        client: u64,
+        answer: impl FnOnce(&mut Connection, &Blocked),
+    ) {
+        let Some(&index) = self.by_id.get(&client) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(index) else { return };
+        let Some(blocked) = blocking::release(self.engine, &mut connection.session) else { return };
+        if let Some(at) = blocked.deadline {
+            self.timers.remove(&(at, client));
+        }
+        answer(connection, &blocked);
+        self.resume(index);
+    }
+
+    /// Goes on with a client that waited.
+    fn resume(&mut self, index: usize) {
+        let Some(Some(connection)) = self.connections.get_mut(index) else { return };
+        if !connection.session.is_waiting() {
+            let ran = connection.run_pending(self.engine, &mut self.lp, &mut self.traffic);
+            if connection.unread && !connection.session.is_waiting() {
+                self.unread.push(index);
+            }
+            if ran.is_err() {
+                self.close(index);
+                return;
+            }
+        }
+        self.after_commands(index);
+    }
+
+    pub(super) fn unblock(&mut self, client: u64, error: bool) {
+        let Some(&index) = self.by_id.get(&client) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(index) else { return };
+        let session = &connection.session;
+        let claimed = session
+            .blocked
+            .as_ref()
+            .is_some_and(|blocked| blocked.waiter.as_ref().is_none_or(|waiter| waiter.claim()));
+        if claimed {
+            let protocol = session.protocol;
+            self.finish_wait(client, |connection, blocked| {
+                let mut reply = Reply::new(connection.output.buffer(), protocol);
+                if error {
+                    reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+                } else {
+                    blocking::write_timeout(&mut reply, blocked.on_timeout);
+                }
+            });
+        }
+    }
+
+    /// Sees to the clients that commands of this turn blocked or paused.
+    pub(super) fn look_after(&mut self) {
+        while let Some(client) = self.lp.attention.pop() {
+            let Some(&index) = self.by_id.get(&client) else { continue };
+            let Some(Some(connection)) = self.connections.get_mut(index) else { continue };
+            let session = &connection.session;
+            if let Some(at) = session.blocked.as_ref().and_then(|blocked| blocked.deadline) {
+                self.timers.insert((at, client));
+            }
+            if session.paused && !self.paused.contains(&client) {
+                self.paused.push(client);
+            }
+        }
+        if !self.paused.is_empty() && self.engine.pause(self.lp.now.unix_ms) == Pause::Off {
+            self.resume_paused();
+        }
+    }
+
+    /// Lets paused clients try again; those that still have to wait pause again.
+    pub(super) fn resume_paused(&mut self) {
+        for client in std::mem::take(&mut self.paused) {
+            let Some(&index) = self.by_id.get(&client) else { continue };
+            if let Some(Some(connection)) = self.connections.get_mut(index) {
+                connection.session.paused = false;
+                self.resume(index);
+            }
+        }
+    }
+
+    pub(super) fn run_timers(&mut self) {
+        while let Some(&(at, client)) = self.timers.first() {
+            if at > self.lp.now.unix_ms {
+                break;
+            }
+            self.timers.remove(&(at, client));
+            self.unblock(client, false);
+        }
+    }
+}
