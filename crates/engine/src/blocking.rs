@@ -62,6 +62,7 @@ pub(crate) fn enqueue(turn: &mut Turn<'_>, locked: &mut Locked<'static>, row: &R
     for name in &block.keys {
         locked.shard_mut(hash(name)).wait(session.db, name, Arc::clone(&waiter));
     }
+    session.info.set_waiting(Some(Arc::clone(&waiter)));
     session.blocked = Some(Blocked {
         waiter: Some(waiter),
         keys: block.keys,
@@ -143,6 +144,7 @@ pub fn cancel(engine: &'static Engine, session: &mut Session) -> bool {
 pub fn release(engine: &'static Engine, session: &mut Session) -> Option<Blocked> {
     let blocked = session.blocked.take()?;
     session.info.set_flag(FLAG_BLOCKED, false);
+    session.info.set_waiting(None);
     engine.blocked.fetch_sub(1, Ordering::Relaxed);
     if let Some(waiter) = &blocked.waiter {
         for name in &blocked.keys {

@@ -64,7 +64,9 @@ impl Filter {
 
     /// The options of CLIENT LIST.
     pub(crate) fn parse(args: &[&[u8]], me: u64) -> Result<Self> {
-        let mut filter = Self::parse_options(args, me)?;
+        let not_found = ReplyError::fixed("ERR Invalid client ID");
+        let mut filter = Self::parse_options(args, me)
+            .map_err(|error| if error == BAD_ID { not_found } else { error })?;
         // Without SKIPME the list shows the caller.
         if !args.iter().step_by(2).any(|word| is(word, "skipme")) {
             filter.skip = None;

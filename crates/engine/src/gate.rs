@@ -9,9 +9,10 @@ use ochre_command::outcome::wrong_arity;
 use ochre_command::spec::Flags;
 use ochre_keyspace::evict::Order;
 
+use crate::engine::Engine;
 use crate::engine::Pause;
 use crate::registry::Row;
-use crate::turn::Turn;
+use crate::turn::{LoopState, Turn};
 
 /// What becomes of a command.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,7 +68,7 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
         return Verdict::Refuse(error);
     }
     if turn.lp.live.maxmemory > 0 {
-        let fits = make_room(turn);
+        let fits = make_room(turn.engine, turn.lp);
         let wants_room =
             flags.contains(Flags::DENYOOM) || (row.spec.name == "exec" && exec_wants_room(turn));
         if !fits && wants_room {
@@ -138,10 +139,10 @@ fn protected(turn: &Turn<'_>) -> Result<(), ReplyError> {
     ))
 }
 
-/// Evicts until memory is below maxmemory; false when it stays above.
+/// Evicts until memory is below maxmemory, or for as long as the tenacity allows; false when it stays
+/// above and nothing more can go.
 #[cold]
-fn make_room(turn: &mut Turn<'_>) -> bool {
-    let lp = &mut *turn.lp;
+pub fn make_room(engine: &'static Engine, lp: &mut LoopState) -> bool {
     let limit = lp.live.maxmemory;
     if ochre_base::memory::used() <= limit {
         return true;
@@ -154,7 +155,6 @@ fn make_room(turn: &mut Turn<'_>) -> bool {
         samples: lp.live.settings.maxmemory_samples as usize,
         clock: lp.access_clock(),
     };
-    let engine = turn.engine;
     let start = engine.host.ticks_ns();
     let patience = patience_ns(lp.live.settings.eviction_tenacity);
     let mut evicted = 0u64;

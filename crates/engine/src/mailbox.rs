@@ -18,7 +18,7 @@ pub enum Message {
         /// Its encoded reply.
         reply: Vec<u8>,
     },
-    /// CLIENT UNBLOCK.
+    /// CLIENT UNBLOCK, which has claimed the wait.
     Unblock {
         /// The client.
         client: u64,

@@ -155,6 +155,15 @@ fn run_batch(
     for command in &commands {
         let args = &flat[command.from..command.to];
         let before = turn.out.pending();
+        if command.row.is_none() && is_http(args[0]) {
+            turn.session.close_after_reply = true;
+            turn.engine.host.log(&format!(
+                "Possible SECURITY ATTACK detected: a client at {} sent an HTTP request. The \
+                 connection was closed.",
+                turn.session.info.addr
+            ));
+            break;
+        }
         let keys = &keys[command.keys_from..command.keys_to];
         if execute(&mut turn, args, command.row, keys) == Step::Wait {
             turn.session.paused = true;
@@ -188,6 +197,12 @@ fn run_batch(
         return Batch { consumed: parsed_to, wanted: 0, broken: true, full: false };
     }
     Batch { consumed: parsed_to, wanted, broken: false, full }
+}
+
+/// Whether a command's name is what an HTTP request would send first: a browser made to talk to us. The
+/// connection is closed before more of its lines are taken for commands.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// Prefetches for the commands with one key; one with several does it under its own locks.

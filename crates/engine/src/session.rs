@@ -63,6 +63,8 @@ pub struct ClientInfo {
     pub doomed: AtomicBool,
     /// Names it gave itself.
     pub names: Mutex<Names>,
+    /// What it waits with, for CLIENT UNBLOCK to claim.
+    pub waiting: Mutex<Option<Arc<Waiter>>>,
 }
 
 /// Flag of [`ClientInfo`]: blocked.
@@ -104,6 +106,17 @@ impl ClientInfo {
     /// Changes its names. Only the owner calls it.
     pub fn change_names(&self, change: impl FnOnce(&mut Names)) {
         change(&mut self.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+
+    /// Claims the client's wait: true for exactly one caller, which then ends it.
+    pub fn claim_wait(&self) -> bool {
+        let waiting = self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        waiting.as_ref().is_some_and(|waiter| waiter.claim())
+    }
+
+    /// Notes what the client waits with. Only the owner calls it.
+    pub(crate) fn set_waiting(&self, waiter: Option<Arc<Waiter>>) {
+        *self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = waiter;
     }
 
     /// Sets or clears flag bits. Only the owner calls it.

@@ -52,6 +52,11 @@ struct Rest {
     db: u16,
 }
 
+/// Whether eviction has more to do than the commands that came had time for.
+fn over_maxmemory(lp: &LoopState) -> bool {
+    lp.live.maxmemory > 0 && ochre_base::memory::used() > lp.live.maxmemory
+}
+
 /// A compaction under way: which part of the table is next.
 #[derive(Debug)]
 struct Compaction {
@@ -114,6 +119,8 @@ impl Maintenance {
         if engine.active_expire.load(Ordering::Relaxed) {
             self.expire(engine, lp, clock, now_ns, slice);
         }
+        self.more |=
+            over_maxmemory(lp) && ochre_engine::gate::make_room(engine, lp) && over_maxmemory(lp);
         if !self.more {
             self.compact(engine, clock, now_ns + slice);
         }

@@ -124,11 +124,6 @@ fn woken_by_others() {
         RPUSH other v3
         LMOVE other l LEFT RIGHT
         b<
-        b> BLPOP l 0
-        @blocked 1
-        RPUSH other 3 1 2
-        SORT other STORE l
-        b<
         DEL l other
         b> BZPOPMIN z 0
         @blocked 1

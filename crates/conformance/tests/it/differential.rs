@@ -56,7 +56,6 @@ const LISTS: &str = "
     LMPOP 2 {k} {k} (LEFT|RIGHT) [COUNT {n}]
     BLPOP {k} {k} 0.001
     BLMOVE {k} {k} (LEFT|RIGHT) (LEFT|RIGHT) 0.001
-    SORT {k} ALPHA [DESC|LIMIT {n} {n}|STORE {k}]
     RENAME {k} {k}
     DEL {k}
     COPY {k} {k} [REPLACE]
@@ -105,7 +104,6 @@ const SETS: &str = "
     SINTERCARD 2 {k} {k} [LIMIT {n}]
     SRANDMEMBER {k} 1000
     SSCAN {k} 0 COUNT 10000
-    SORT {k} ALPHA
     DEL {k}
     COPY {k} {k} [REPLACE]
 ";
@@ -192,7 +190,6 @@ const MIXED: &str = "
     SMEMBERS {k}
     HGETALL {k}
     ZRANGE {k} 0 -1
-    SORT {k} ALPHA
     {?} {k}
     ECHO {v}
 ";

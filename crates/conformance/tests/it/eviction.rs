@@ -132,11 +132,12 @@ fn lru_and_lfu_keep_what_is_used() {
             }
             if policy == "allkeys-lru" {
                 // The LRU clock has a resolution: without time passing nothing can be told apart.
-                client.line("BLPOP none 0.1");
+                client.line("BLPOP none 0.3");
             }
         }
         let kept: i64 = (0..300).map(|i| client.integer(&format!("EXISTS hot:{i}"))).sum();
-        assert!(kept >= 200, "{policy} kept {kept} of 300 hot keys");
+        println!("{policy} kept {kept} of 300 hot keys");
+        assert!(kept >= 270, "{policy} kept {kept} of 300 hot keys");
     }
 }
 
@@ -149,7 +150,9 @@ fn evicted_keys_wake_nobody_and_dirty_watches() {
     let (mut client, _) = fill(&server, false);
     client.line("CONFIG SET maxmemory 1");
     client.line("SET last v");
-    assert_eq!(client.integer("EXISTS watched"), 0);
+    wait_until("the watched key is evicted", || {
+        (client.integer("EXISTS watched") == 0).then_some(())
+    });
     watcher.line("MULTI");
     watcher.line("PING");
     assert!(watcher.line("EXEC").is_null());

@@ -34,7 +34,6 @@ mod process;
 mod protocol;
 mod scan;
 mod set;
-mod sort;
 mod string;
 mod torture;
 mod transactions;

@@ -18,7 +18,7 @@ fn slow_log() {
         ~size SLOWLOG GET -1
         SLOWLOG GET -2
         SLOWLOG GET x
-        SLOWLOG GET 1 2
+        ~code SLOWLOG GET 1 2
         SLOWLOG RESET
         SLOWLOG LEN
         SLOWLOG GET
@@ -134,7 +134,7 @@ fn debug_commands_that_tests_lean_on() {
         STRLEN other:3
         ~kind DEBUG OBJECT key:1
         DEBUG OBJECT none
-        DEBUG foo
+        ~code DEBUG foo
         DEBUG
         ~kind DEBUG HELP
         DEBUG STRINGMATCH-LEN 10 *

@@ -15,9 +15,7 @@ use crate::commands::help;
 use crate::engine::Pause;
 use crate::mailbox::Message;
 use crate::registry::{Row, SessionRow};
-use crate::session::{
-    ClientInfo, FLAG_BLOCKED, FLAG_CAPA_REDIRECT, FLAG_NO_EVICT, FLAG_NO_TOUCH, ReplyMode,
-};
+use crate::session::{ClientInfo, FLAG_CAPA_REDIRECT, FLAG_NO_EVICT, FLAG_NO_TOUCH, ReplyMode};
 use crate::turn::{SessionFn, Turn};
 
 const BASIC: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
@@ -312,7 +310,7 @@ fn unblock(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
     let blocked = u64::try_from(id)
         .ok()
         .and_then(|id| turn.engine.clients.by_id(id))
-        .filter(|info| info.has_flag(FLAG_BLOCKED));
+        .filter(|info| info.claim_wait());
     if let Some(info) = &blocked {
         turn.engine.tell(info.event_loop, Message::Unblock { client: info.id, error });
     }

@@ -98,7 +98,7 @@ fn info(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
     for name in &args[2..] {
         match registry.by_full_name(name) {
             Some(row) => describe(registry, row, &mut reply),
-            None => reply.null_array(),
+            None => reply.null(),
         }
     }
     Ok(())
@@ -192,7 +192,9 @@ fn describe(registry: &Registry, row: &Row, reply: &mut Reply<'_>) {
     if movable && !flags.contains(&"movablekeys") {
         flags.push("movablekeys");
     }
-    let all = spec.categories();
+    // A container itself does nothing: its subcommands have the categories.
+    let all =
+        if row.subcommands.is_empty() { spec.categories() } else { spec.extra | Categories::SLOW };
     let categories: Vec<&str> = CATEGORY_NAMES
         .iter()
         .filter(|(bit, _)| all.contains(*bit))
@@ -318,7 +320,7 @@ fn list(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
         _ => return Err(SYNTAX),
     };
     let mut reply = turn.reply();
-    reply.set(chosen.len());
+    reply.array(chosen.len());
     for row in chosen {
         reply.bulk(&row.full_name);
     }

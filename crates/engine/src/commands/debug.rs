@@ -168,7 +168,7 @@ fn value_digest(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     let mut reply = turn.reply();
     reply.array(sums.len());
     for sum in sums {
-        reply.bulk(sum);
+        reply.status(sum);
     }
     Ok(())
 }

@@ -178,7 +178,7 @@ impl<'a> Query<'a> {
                 scores = Scores::With;
             } else if cursor.left() > 2 && cursor.take("limit") {
                 limit = Some((cursor.need_int()?, cursor.need_int()?));
-            } else if form.order.is_none() && cursor.take("rev") {
+            } else if form.order.is_none() && order.is_none() && cursor.take("rev") {
                 order = Some(Order::Descending);
             } else if by.is_none() && cursor.take("byscore") {
                 by = Some(By::Score);

@@ -187,6 +187,7 @@ fn client_info(
         flags: AtomicU32::new(0),
         doomed: false.into(),
         names: Mutex::new(Names::default()),
+        waiting: Mutex::default(),
     }
 }
 

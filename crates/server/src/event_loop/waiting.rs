@@ -46,22 +46,24 @@ impl EventLoop {
 
     pub(super) fn unblock(&mut self, client: u64, error: bool) {
         let Some(&index) = self.by_id.get(&client) else { return };
-        let Some(Some(connection)) = self.connections.get_mut(index) else { return };
-        let session = &connection.session;
-        let claimed = session
-            .blocked
-            .as_ref()
-            .is_some_and(|blocked| blocked.waiter.as_ref().is_none_or(|waiter| waiter.claim()));
-        if claimed {
-            let protocol = session.protocol;
-            self.finish_wait(client, |connection, blocked| {
-                let mut reply = Reply::new(connection.output.buffer(), protocol);
-                if error {
-                    reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
-                } else {
-                    blocking::write_timeout(&mut reply, blocked.on_timeout);
-                }
-            });
+        let Some(Some(connection)) = self.connections.get(index) else { return };
+        let protocol = connection.session.protocol;
+        self.finish_wait(client, |connection, blocked| {
+            let mut reply = Reply::new(connection.output.buffer(), protocol);
+            if error {
+                reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+            } else {
+                blocking::write_timeout(&mut reply, blocked.on_timeout);
+            }
+        });
+    }
+
+    /// Ends a wait that has run out of time, unless somebody has ended it already.
+    fn time_out(&mut self, client: u64) {
+        let Some(&index) = self.by_id.get(&client) else { return };
+        let Some(Some(connection)) = self.connections.get(index) else { return };
+        if connection.session.info.claim_wait() {
+            self.unblock(client, false);
         }
     }
 
@@ -100,7 +102,7 @@ impl EventLoop {
                 break;
             }
             self.timers.remove(&(at, client));
-            self.unblock(client, false);
+            self.time_out(client);
         }
     }
 }
