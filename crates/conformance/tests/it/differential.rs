@@ -266,7 +266,7 @@ fn read_back(pair: &mut Pair) {
                 Some(b"set") => pair.run(&["SMEMBERS", key], &[Norm::Unordered]),
                 Some(b"hash") => pair.run(&["HGETALL", key], &[Norm::Pairs]),
                 Some(b"zset") => {
-                    pair.run(&["ZRANGE", key, "0", "-1", "WITHSCORES"], &[Norm::Float])
+                    pair.run(&["ZRANGE", key, "0", "-1", "WITHSCORES"], &[Norm::Float]);
                 }
                 _ => {}
             }
