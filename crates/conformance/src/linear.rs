@@ -7,7 +7,7 @@
 //! come next when no other pending one returned before it was called.
 //!
 //! Cost: at worst exponential in the number of clients, in practice linear in the operations,
-//! since the unique values leave few orders open. [`VISITS_MAX`] bounds it; a history beyond that is
+//! since the unique values leave few orders open. `VISITS_MAX` bounds it; a history beyond that is
 //! reported as undecided, which a test treats as a failure.
 //!
 //! Source: J. Wing and C. Gong, "Testing and verifying concurrent objects", 1993; G. Lowe, "Testing

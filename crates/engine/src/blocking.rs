@@ -6,7 +6,7 @@
 //! its wait; the others find it claimed. The reply travels through the mailbox of the waiter's loop.
 //!
 //! A waiter may write a second key (BLMOVE). A writer's locks must then hold that key's shard too:
-//! [`with_destinations`] looks at the waiters of the shards it holds, and takes all locks when one of
+//! `with_destinations` looks at the waiters of the shards it holds, and takes all locks when one of
 //! them needs a shard that is not held. Such a waiter is rare, and the check costs one test of an empty
 //! map otherwise.
 

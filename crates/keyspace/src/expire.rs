@@ -3,7 +3,7 @@
 //! There is no index of deadlines. Every table segment knows how many of its keys expire and a lower
 //! bound of when, so a cycle passes over segments that have nothing due at the cost of a look, and
 //! reads the entries of the others. Each event loop cares for the shards whose number it has by its
-//! own, in slices bounded by time, and holds a lock for at most [`BATCH`] deletions.
+//! own, in slices bounded by time, and holds a lock for at most `BATCH` deletions.
 
 use ochre_base::clock::Millis;
 

@@ -4,7 +4,7 @@
 //! bytes only for what is incomplete: ten thousand idle connections hold no buffer. When a large argument
 //! is under way its room is reserved ahead and the socket is read straight into it.
 //!
-//! Limit: what a client announces costs nothing until it comes. Up to [`ANNOUNCED`] bytes are reserved at
+//! Limit: what a client announces costs nothing until it comes. Up to `ANNOUNCED` bytes are reserved at
 //! once; beyond that the room at most doubles with what has come, so that a command of which half a
 //! gigabyte is promised and a byte is sent holds 8 MB. The price is one more copy of a very long argument,
 //! in all.
@@ -59,7 +59,7 @@ impl Input {
     }
 
     /// Reads once: into `scratch` when nothing is pending, else behind what is pending.
-    /// [`Input::bytes`] gives what there is to parse afterwards.
+    /// [`Input::take`] gives what there is to parse afterwards.
     pub fn read(&mut self, socket: &mut Socket, scratch: &mut [u8]) -> io::Result<Got> {
         if self.pending.is_empty() {
             return Ok(match socket.read(scratch)? {

@@ -22,7 +22,7 @@
 //! first word; `~kind` compares only the type of the reply; `~size` the type and the number of
 //! elements; `~any` compares nothing.
 //!
-//! All differences of a script are collected (the first [`SHOWN_MAX`] are shown), then the test
+//! All differences of a script are collected (the first `SHOWN_MAX` are shown), then the test
 //! fails once with all of them, each with the commands that led to it.
 
 use crate::Value;

@@ -10,7 +10,7 @@
 //! `PEERS_DIR`, else `$HOME/.cache/peers/bin`, else `PATH`.
 //!
 //! Failure: a free port may be taken by another process before the server binds it; the start is
-//! then repeated on another one, at most [`ATTEMPTS_MAX`] times.
+//! then repeated on another one, at most `ATTEMPTS_MAX` times.
 
 use crate::raw::{Client, PATIENCE};
 use std::fs::{self, File};

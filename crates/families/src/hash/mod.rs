@@ -1,4 +1,4 @@
-//! Hash commands: writing fields ([`write`]), reading them ([`read`]), counters ([`increment`]), and
+//! Hash commands: writing fields ([`mod@write`]), reading them ([`read`]), counters ([`increment`]), and
 //! fields that expire ([`expire`], [`get_set`]).
 //!
 //! A field whose time has passed is absent for every command, but for HLEN it counts until it is

@@ -1,7 +1,7 @@
 //! String commands, one file for each thing that is done to a string.
 //!
 //! A string is read as [`Text`]: bytes in the key's entry, an integer, or a large string behind a
-//! count. Large strings (above [`SHARED_MIN`]) are not copied into a reply: the reply gets the
+//! count. Large strings (above `SHARED_MIN`) are not copied into a reply: the reply gets the
 //! header and the line end, and `Work::blobs` the place between them with the shared bytes, which
 //! the engine sends from where they are.
 //!

@@ -24,7 +24,7 @@
 //! least once; resuming inside a segment that merged repeats, never misses.
 //!
 //! **Deadlines.** A segment counts its values with a deadline and keeps a lower bound of them, so
-//! that an owner finds what is due without an index (see [`Table::due_segments`]).
+//! that an owner finds what is due without an index (see [`Table::due_segment`]).
 //!
 //! Costs: find, insert, remove O(1) and about two cache lines; a split or merge O(768) at worst;
 //! memory 5.33 bytes a value at full load, about 8 on average.
