@@ -5,7 +5,7 @@
 //! reply is never parsed twice, nesting cannot exhaust the machine's stack, and the caller may
 //! drop the bytes reported as consumed at once.
 //!
-//! Cost: O(bytes). A claimed element count reserves at most [`RESERVE_MAX`] elements.
+//! Cost: O(bytes). A claimed element count reserves at most `RESERVE_MAX` elements.
 //!
 //! Failure: [`ReplyError`]; the stream cannot be followed any further. The streamed aggregates and
 //! strings of the RESP3 draft (`$?`, `*?`), which no server sends, are refused.
