@@ -141,8 +141,23 @@ impl EventLoop {
             .map(|info| (memory_of(&info), info))
             .collect();
         let mut excess = clients.iter().map(|(bytes, _)| *bytes as i64).sum::<i64>() - limit;
-        let dbg: Vec<_> = clients.iter().map(|(b, i)| (i.id, i.event_loop, *b, i.multi_bytes.load(Ordering::Relaxed), i.query_bytes.load(Ordering::Relaxed), i.query_room.load(Ordering::Relaxed))).collect();
-        crate::log::warning(&format!("DBG loop {} excess {excess} limit {limit} {dbg:?}", self.lp.index));
+        let dbg: Vec<_> = clients
+            .iter()
+            .map(|(b, i)| {
+                (
+                    i.id,
+                    i.event_loop,
+                    *b,
+                    i.multi_bytes.load(Ordering::Relaxed),
+                    i.query_bytes.load(Ordering::Relaxed),
+                    i.query_room.load(Ordering::Relaxed),
+                )
+            })
+            .collect();
+        crate::log::warning(&format!(
+            "DBG loop {} excess {excess} limit {limit} {dbg:?}",
+            self.lp.index
+        ));
         clients.retain(|(_, info)| !info.has_flag(FLAG_NO_EVICT));
         clients.sort_by_key(|(bytes, info)| (Reverse(*bytes), info.id));
         for (bytes, info) in clients {
