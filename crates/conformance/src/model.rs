@@ -138,8 +138,10 @@ impl State {
                 lists.iter().all(|l| self.lists[*l].is_empty())
             }
             (Op::BlockingPop(lists), Popped(Some((from, v)))) => {
-                let first = lists.iter().find(|l| !self.lists[**l].is_empty());
-                first == Some(from) && self.lists[*from].pop_front() == Some(*v)
+                // A client that waits for several lists is served by the one that is pushed to first,
+                // also when a transaction pushes to several before it ends; so any of its lists will
+                // do. (Redis' documentation of BLPOP, "What key is served first?")
+                lists.contains(from) && self.lists[*from].pop_front() == Some(*v)
             }
             (Op::Transaction(ops), Each(outcomes)) => {
                 ops.len() == outcomes.len()

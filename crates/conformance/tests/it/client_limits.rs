@@ -220,7 +220,7 @@ fn holding(server: &Server, bytes: usize) -> (Client, i64) {
 #[test]
 fn the_largest_clients_go_when_all_take_too_much() {
     for loops in ["1", "3"] {
-        let server = Server::ochre(&["--io-threads", loops]);
+        let server = Server::ochre(&["--io-threads", loops, "--loglevel", "verbose"]);
         let mut admin = server.client();
         let (_small, small) = holding(&server, MB / 2);
         let (_middle, middle) = holding(&server, 3 * MB);

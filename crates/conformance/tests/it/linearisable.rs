@@ -173,6 +173,19 @@ fn run(client: &mut Client, op: Op) -> (Op, Outcome) {
     }
 }
 
+/// Writes a history to a file, by the time of the calls, and returns the file's name.
+fn write_out(clients: &[Vec<Event>]) -> String {
+    let mut all: Vec<(usize, &Event)> = Vec::new();
+    for (client, events) in clients.iter().enumerate() {
+        all.extend(events.iter().map(|event| (client, event)));
+    }
+    all.sort_by_key(|(_, event)| event.called);
+    let lines: Vec<String> = all.iter().map(|(client, e)| format!("{client} {e:?}")).collect();
+    let file = std::env::temp_dir().join(format!("ochre-history-{}", std::process::id()));
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    file.display().to_string()
+}
+
 fn histories(loops: &str, mix: Mix) {
     let seed = seed();
     let _seed = PrintSeed(seed);
@@ -203,8 +216,11 @@ fn histories(loops: &str, mix: Mix) {
             Verdict::Linearisable => {}
             Verdict::Violated(at) => {
                 let at: Vec<String> = at.iter().map(|event| format!("{event:?}")).collect();
-                let at = at.join("\n");
-                panic!("history {history} of {mix:?} on {loops} loops breaks at\n{at}")
+                let all = write_out(&events);
+                panic!(
+                    "history {history} of {mix:?} on {loops} loops breaks at\n{}\nthe whole: {all}",
+                    at.join("\n")
+                )
             }
             Verdict::Undecided => panic!("history {history} of {mix:?} could not be decided"),
         }

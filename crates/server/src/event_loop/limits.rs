@@ -123,15 +123,16 @@ impl EventLoop {
         self.memory.looked_ms = now;
         let all: i64 = sums.iter().map(|sum| sum.load(Ordering::Relaxed)).sum();
         if all > limit {
-            self.evict_clients(limit);
+            self.evict_clients(all, limit);
         }
     }
 
-    /// Closes the largest clients until the others fit.
+    /// Closes the largest clients until the others fit; `published` is the sum of all loops' sums.
     #[cold]
-    fn evict_clients(&mut self, limit: i64) {
-        // Added up anew: other loops may have closed clients since they published their sums. Those
-        // that are on their way out, by this loop's or another's decision, are counted no more.
+    fn evict_clients(&mut self, published: i64, limit: i64) {
+        // Added up anew: other loops may have closed clients since they published their sums, and those
+        // that are on their way out, by this loop's or another's decision, count no more. In the middle
+        // of a turn, though, a command shows both as unread and as queued: hence the smaller sum.
         let mut clients: Vec<(u64, Arc<ClientInfo>)> = self
             .engine
             .clients
@@ -140,24 +141,8 @@ impl EventLoop {
             .filter(|info| !info.doomed.load(Ordering::Relaxed))
             .map(|info| (memory_of(&info), info))
             .collect();
-        let mut excess = clients.iter().map(|(bytes, _)| *bytes as i64).sum::<i64>() - limit;
-        let dbg: Vec<_> = clients
-            .iter()
-            .map(|(b, i)| {
-                (
-                    i.id,
-                    i.event_loop,
-                    *b,
-                    i.multi_bytes.load(Ordering::Relaxed),
-                    i.query_bytes.load(Ordering::Relaxed),
-                    i.query_room.load(Ordering::Relaxed),
-                )
-            })
-            .collect();
-        crate::log::warning(&format!(
-            "DBG loop {} excess {excess} limit {limit} {dbg:?}",
-            self.lp.index
-        ));
+        let listed: i64 = clients.iter().map(|(bytes, _)| *bytes as i64).sum();
+        let mut excess = listed.min(published) - limit;
         clients.retain(|(_, info)| !info.has_flag(FLAG_NO_EVICT));
         clients.sort_by_key(|(bytes, info)| (Reverse(*bytes), info.id));
         for (bytes, info) in clients {
