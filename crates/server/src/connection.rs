@@ -100,6 +100,10 @@ impl Connection {
     ) -> io::Result<Next> {
         self.unread = false;
         for _ in 0..READS_MAX {
+            if self.session.is_waiting() && self.hung_up {
+                // It has gone, so there is nobody left to wait for.
+                return Ok(Next::Close);
+            }
             if self.session.is_waiting() || self.session.close_after_reply {
                 // Left in the socket: a blocked client's pipeline is not to grow here.
                 self.unread = true;
@@ -157,6 +161,10 @@ impl Connection {
         traffic: &mut Traffic,
     ) -> io::Result<()> {
         let mut bytes = self.input.take();
+        // Before a command can show up elsewhere in the client's memory, it goes from here.
+        let memory = &self.session.info.memory;
+        let counted = memory.load(Ordering::Relaxed);
+        memory.store(counted.saturating_sub(bytes.len() as u64), Ordering::Release);
         let (consumed, wanted) = self.run_windows(engine, lp, &mut bytes, traffic)?;
         self.input.keep(bytes, consumed, wanted);
         self.show_sizes();
@@ -267,6 +275,7 @@ impl Connection {
     }
 
     /// Heap bytes that the connection and its session hold.
+    // HOT PATH: a few loads; nothing is walked but what is new.
     pub(crate) fn memory(&mut self) -> usize {
         let session = &self.session;
         let watches = &session.watches;

@@ -43,9 +43,11 @@ impl MemoryWatch {
     }
 }
 
-/// All memory of a client, as CLIENT LIST shows it.
+/// All memory of a client, as CLIENT LIST shows it. In this order: a command on its way from the unread
+/// bytes to the queue of MULTI is seen once or not at all by another loop, but never twice.
 pub(super) fn memory_of(info: &ClientInfo) -> u64 {
-    info.memory.load(Ordering::Relaxed) + info.multi_bytes.load(Ordering::Relaxed)
+    let queued = info.multi_bytes.load(Ordering::Acquire);
+    queued + info.memory.load(Ordering::Acquire)
 }
 
 /// Whether output may not stay as it is. `since` is when it went above the soft limit, `now` the
@@ -95,15 +97,12 @@ impl EventLoop {
     pub(super) fn count_memory(&mut self, index: usize) {
         let Some(Some(connection)) = self.connections.get_mut(index) else { return };
         let bytes = connection.memory();
-        if bytes == connection.counted {
-            return;
-        }
         self.memory.sum += bytes as i64 - connection.counted as i64;
         connection.counted = bytes;
         let info = &connection.session.info;
         // Queued commands are shown beside it, and added by whoever wants all.
         let queued = info.multi_bytes.load(Ordering::Relaxed);
-        info.memory.store((bytes as u64).saturating_sub(queued), Ordering::Relaxed);
+        info.memory.store((bytes as u64).saturating_sub(queued), Ordering::Release);
         info.output_bytes.store(connection.output.pending() as u64, Ordering::Relaxed);
     }
 
@@ -131,8 +130,7 @@ impl EventLoop {
     #[cold]
     fn evict_clients(&mut self, published: i64, limit: i64) {
         // Added up anew: other loops may have closed clients since they published their sums, and those
-        // that are on their way out, by this loop's or another's decision, count no more. In the middle
-        // of a turn, though, a command shows both as unread and as queued: hence the smaller sum.
+        // that are on their way out, by this loop's or another's decision, count no more.
         let mut clients: Vec<(u64, Arc<ClientInfo>)> = self
             .engine
             .clients
@@ -142,6 +140,7 @@ impl EventLoop {
             .map(|info| (memory_of(&info), info))
             .collect();
         let listed: i64 = clients.iter().map(|(bytes, _)| *bytes as i64).sum();
+        // What is closed for a moment's peak is closed for good: the smaller sum decides.
         let mut excess = listed.min(published) - limit;
         clients.retain(|(_, info)| !info.has_flag(FLAG_NO_EVICT));
         clients.sort_by_key(|(bytes, info)| (Reverse(*bytes), info.id));
