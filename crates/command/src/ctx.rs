@@ -32,9 +32,9 @@ pub struct Block {
 /// The answer of a wait that ran out of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnTimeout {
-    /// The null array: BLPOP and its kin.
+    /// The null array: what every blocking command of lists and sorted sets answers.
     NullArray,
-    /// The null bulk: BLMOVE and its kin.
+    /// The null bulk.
     Null,
 }
 

@@ -140,15 +140,6 @@ pub enum Class {
     New,
 }
 
-/// What an edit may do when the key is absent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IfAbsent {
-    /// Make an empty collection of the type.
-    Create,
-    /// Do nothing.
-    Skip,
-}
-
 impl<'a> Data<'a> {
     /// The same data for another command: of a transaction, or in a waiting client's name.
     pub fn lend(&mut self, db: DbIndex) -> Data<'_> {

@@ -10,8 +10,8 @@ use ochre_command::{ReplyError, Result};
 
 use crate::engine::Engine;
 use crate::session::{
-    ClientInfo, FLAG_BLOCKED, FLAG_CAPA_REDIRECT, FLAG_CLOSING, FLAG_DIRTY, FLAG_MONITOR,
-    FLAG_MULTI, FLAG_NO_EVICT, FLAG_NO_TOUCH, FLAG_UNAUTHENTICATED,
+    ClientInfo, FLAG_BLOCKED, FLAG_CAPA_REDIRECT, FLAG_CLOSING, FLAG_MONITOR, FLAG_MULTI,
+    FLAG_NO_EVICT, FLAG_NO_TOUCH, FLAG_UNAUTHENTICATED,
 };
 
 /// One condition, and whether it must hold or must not.
@@ -213,7 +213,6 @@ fn flags_of(info: &ClientInfo) -> String {
         (FLAG_MONITOR, 'O'),
         (FLAG_MULTI, 'x'),
         (FLAG_BLOCKED, 'b'),
-        (FLAG_DIRTY, 'd'),
         (FLAG_CLOSING, 'c'),
         (FLAG_NO_EVICT, 'e'),
         (FLAG_NO_TOUCH, 'T'),

@@ -73,8 +73,6 @@ pub const FLAG_BLOCKED: u32 = 1;
 pub const FLAG_MULTI: u32 = 1 << 1;
 /// Flag of [`ClientInfo`]: MONITOR.
 pub const FLAG_MONITOR: u32 = 1 << 2;
-/// Flag of [`ClientInfo`]: a watched key changed.
-pub const FLAG_DIRTY: u32 = 1 << 3;
 /// Flag of [`ClientInfo`]: will be closed after its reply.
 pub const FLAG_CLOSING: u32 = 1 << 4;
 /// Flag of [`ClientInfo`]: CLIENT NO-EVICT.

@@ -179,6 +179,7 @@ impl Turn<'_> {
         }
         let mut stats = self.engine.stats(lp.index);
         stats.total_commands += lp.calls.len() as u64;
+        stats.command_us += lp.calls.iter().map(|(_, time_ns)| time_ns).sum::<u64>() / 1000;
         for (row, time_ns) in lp.calls.drain(..) {
             stats.commands[usize::from(row)].record(time_ns, lp.live.settings.latency_tracking);
         }
