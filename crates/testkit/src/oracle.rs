@@ -30,6 +30,7 @@ use crate::line::{quoted, show, words};
 use crate::raw::{Client, wait_until};
 use crate::server::{Program, Server};
 use std::collections::{BTreeMap, VecDeque};
+use std::io::ErrorKind;
 
 /// Differences shown of one script.
 const SHOWN_MAX: usize = 15;
@@ -248,7 +249,9 @@ impl Pair {
             Err(error) => {
                 self.differs(&format!("no reply ({error})"), &show(&theirs_reply));
                 self.clients.remove(name);
-                if !self.ours.is_alive() {
+                // A server that hangs would hang for each step to come.
+                let hangs = matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock);
+                if hangs || !self.ours.is_alive() {
                     panic!("{}", self.report());
                 }
             }

@@ -207,6 +207,23 @@ fn watch() {
         MULTI
         PING
         EXEC
+        WATCH a b
+        MULTI
+        SET a 1
+        UNWATCH
+        EXEC
+        WATCH a
+        b: SET a 2
+        MULTI
+        UNWATCH
+        EXEC
+        WATCH a
+        MULTI
+        SET a 3
+        DBSIZE
+        UNWATCH
+        OBJECT ENCODING a
+        EXEC
         SET t v PX 40
         WATCH t
         b: @nothing

@@ -129,6 +129,11 @@ pub fn drop_watches(engine: &crate::engine::Engine, session: &mut Session) {
         let id = engine.shards.of(hash(&name));
         engine.shards.visit(id, |shard| shard.unwatch(db, &name, &session.watch_flag));
     }
+    forget_watches(session);
+}
+
+/// What is left to do when no shard knows of a session's watches any more.
+fn forget_watches(session: &mut Session) {
     session.info.watching.store(0, Ordering::Relaxed);
     // A fresh flag: somebody may be about to raise the old one.
     session.watch_flag = Arc::new(AtomicBool::new(false));
@@ -159,9 +164,14 @@ fn exec(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
     if multi.queue.iter().any(writes) {
         locked = crate::blocking::with_destinations(engine, locked);
     }
-    if is_dirty(turn, &locked) {
-        drop(locked);
-        drop_watches(engine, turn.session);
+    let dirty = is_dirty(turn, &locked);
+    // Before the queue runs, as the peers do, and under the locks that are held: an UNWATCH in the
+    // queue finds nothing to take a lock for.
+    for (db, name) in turn.session.watches.drain(..) {
+        locked.shard_mut(hash(&name)).unwatch(db, &name, &turn.session.watch_flag);
+    }
+    forget_watches(turn.session);
+    if dirty {
         turn.reply().null_array();
         return Ok(());
     }
@@ -171,8 +181,6 @@ fn exec(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
         locked = run_one(turn, locked, engine.registry.row(queued.row), &args);
     }
     execute::conclude_transaction(turn, &mut locked);
-    drop(locked);
-    drop_watches(engine, turn.session);
     Ok(())
 }
 
