@@ -10,14 +10,21 @@
 //! costs 5 ns for lock and unlock, uncontended; a hand-written word lock gains 2 ns and would cost
 //! this crate its freedom from unsafe code.
 //!
-//! Global order: shards ascending, then the log, then a mailbox. Taking a second set while one is
-//! held is a debug panic.
+//! **A thread waits for a shard's lock only while it holds none.** A set is taken in ascending order:
+//! it waits for the first lock, and only tries the others, for some microseconds each. A lock that
+//! stays taken makes it let everything go, wait for that one, and begin again from there. So no
+//! order is needed between sets, and there is room for one exception: a script that touches a key it
+//! did not declare can neither roll back nor let go, so it waits while it holds ([`Locked::widen`]).
+//! Only the thread that has the [`ScriptLock`] may; whoever holds what it wants waits for nothing.
+//!
+//! Global order: the script lock, shards, the log, the channels' registry, a mailbox. Taking a second
+//! set while one is held is a debug panic.
 
 use smallvec::SmallVec;
 
 use crate::db::{Db, Key};
 use crate::shard::{DbIndex, Shard};
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::{Mutex, MutexGuard, lock, try_lock};
 
 /// Number of a shard.
 pub type ShardId = u16;
@@ -33,7 +40,24 @@ struct Cell {
 #[derive(Debug)]
 pub struct Shards {
     cells: Box<[Cell]>,
+    script: Mutex<()>,
 }
+
+/// The right to wait for a lock while holding others: see the module's head. Taken before any shard.
+pub struct ScriptLock<'k>(#[expect(dead_code, reason = "held for its drop")] MutexGuard<'k, ()>);
+
+impl std::fmt::Debug for ScriptLock<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ScriptLock")
+    }
+}
+
+/// Locks that are held, by ascending shard.
+type Held<'k> = SmallVec<[(ShardId, MutexGuard<'k, Shard>); 1]>;
+
+/// How often a lock beyond a set's first is tried before the set is let go: about 20 us here, many
+/// times what a command holds a lock for.
+const TRIES: usize = if cfg!(feature = "shuttle") { 1 } else { 1000 };
 
 impl Shards {
     /// Least and most shards of a process.
@@ -47,7 +71,7 @@ impl Shards {
     /// `count` shards, which is a power of two.
     pub fn new(count: usize) -> Self {
         assert!(count.is_power_of_two(), "the shard of a key is a mask of its hash");
-        Self { cells: (0..count).map(|_| Cell::default()).collect() }
+        Self { cells: (0..count).map(|_| Cell::default()).collect(), script: Mutex::new(()) }
     }
 
     /// How many there are.
@@ -75,15 +99,57 @@ impl Shards {
     pub fn lock_set(&self, ids: &[ShardId]) -> Locked<'_> {
         nesting::enter();
         debug_assert!(ids.is_sorted_by(|a, b| a < b), "a lock set is sorted: {ids:?}");
-        let held = ids.iter().map(|&id| (id, lock(&self.cells[usize::from(id)].shard))).collect();
-        Locked { shards: self, held, all: false, counted: true }
+        Locked { shards: self, held: self.take(ids.iter().copied()), all: false, counted: true }
     }
 
     /// Takes all locks.
     pub fn lock_all(&self) -> Locked<'_> {
         nesting::enter();
-        let held = (0..).zip(&self.cells).map(|(id, cell)| (id, lock(&cell.shard))).collect();
+        let held = self.take(0..self.count() as ShardId);
         Locked { shards: self, held, all: true, counted: true }
+    }
+
+    /// Takes the locks of `ids`, which ascend, and waits only while it holds none.
+    fn take(&self, ids: impl ExactSizeIterator<Item = ShardId> + Clone) -> Held<'_> {
+        let mut held = SmallVec::with_capacity(ids.len());
+        let Some(mut busy) = ids.clone().next() else { return held };
+        loop {
+            let mut waited_for = Some(lock(&self.cells[usize::from(busy)].shard));
+            let first = busy;
+            let taken = ids.clone().all(|id| {
+                let guard = match id == first {
+                    true => waited_for.take(),
+                    false => self.insist(id),
+                };
+                busy = id;
+                guard.is_some_and(|guard| {
+                    held.push((id, guard));
+                    true
+                })
+            });
+            if taken {
+                return held;
+            }
+            held.clear();
+        }
+    }
+
+    /// Tries a lock for a while.
+    #[inline]
+    fn insist(&self, id: ShardId) -> Option<MutexGuard<'_, Shard>> {
+        let mutex = &self.cells[usize::from(id)].shard;
+        (0..TRIES).find_map(|_| {
+            let guard = try_lock(mutex);
+            if guard.is_none() {
+                std::hint::spin_loop();
+            }
+            guard
+        })
+    }
+
+    /// Waits for the right to widen a lock set. The caller holds no shard.
+    pub fn script_lock(&self) -> ScriptLock<'_> {
+        ScriptLock(lock(&self.script))
     }
 
     /// Holds nothing: for a command that will visit shards one by one.
@@ -99,14 +165,14 @@ impl Shards {
     /// Takes one lock if nobody holds it: for prefetching and maintenance, which can do without.
     #[inline]
     pub fn try_lock_one<R>(&self, id: ShardId, run: impl FnOnce(&mut Shard) -> R) -> Option<R> {
-        crate::sync::try_lock(&self.cells[usize::from(id)].shard).map(|mut shard| run(&mut shard))
+        try_lock(&self.cells[usize::from(id)].shard).map(|mut shard| run(&mut shard))
     }
 }
 
 /// Shards whose locks are held; dropping it lets them go.
 pub struct Locked<'k> {
     shards: &'k Shards,
-    held: SmallVec<[(ShardId, MutexGuard<'k, Shard>); 1]>,
+    held: Held<'k>,
     all: bool,
     /// It counts as this thread's one set of locks.
     counted: bool,
@@ -177,6 +243,44 @@ impl<'k> Locked<'k> {
     /// The shards held, in order, for writing.
     pub fn each_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
         self.held.iter_mut().map(|(_, shard)| &mut **shard)
+    }
+
+    /// Adds the lock of the shard of `hash`, waiting for it while the others are held: see the
+    /// module's head.
+    pub fn widen(&mut self, hash: u64, _right: &ScriptLock<'_>) {
+        let id = self.shards.of(hash);
+        if self.all {
+            return;
+        }
+        if let Err(at) = self.held.binary_search_by_key(&id, |(id, _)| *id) {
+            self.count();
+            self.held.insert(at, (id, lock(&self.shards.cells[usize::from(id)].shard)));
+        }
+    }
+
+    /// Adds all locks that are missing.
+    pub fn widen_all(&mut self, _right: &ScriptLock<'_>) {
+        if self.all {
+            return;
+        }
+        self.count();
+        let mut had = std::mem::take(&mut self.held).into_iter().peekable();
+        self.held = (0..)
+            .zip(&self.shards.cells)
+            .map(|(id, cell)| match had.next_if(|(held, _)| *held == id) {
+                Some(held) => held,
+                None => (id, lock(&cell.shard)),
+            })
+            .collect();
+        self.all = true;
+    }
+
+    /// A set that began with no lock becomes this thread's one set.
+    fn count(&mut self) {
+        if !self.counted {
+            nesting::enter();
+            self.counted = true;
+        }
     }
 
     /// Ids of the shards held, in order.
@@ -258,6 +362,24 @@ mod tests {
         let shards = Shards::new(64);
         let _first = shards.lock_one(1);
         let _second = shards.lock_one(2);
+    }
+
+    #[test]
+    fn a_set_widens() {
+        let shards = Shards::new(64);
+        let right = shards.script_lock();
+        let mut locked = shards.lock_set(&[3, 9]);
+        locked.widen(5, &right);
+        locked.widen(9, &right);
+        assert_eq!(locked.ids().collect::<Vec<_>>(), [3, 5, 9]);
+        locked.shard_mut(5).db_mut(1);
+        locked.widen_all(&right);
+        assert!(locked.holds_all() && locked.ids().eq(0..64));
+        assert_eq!(locked.shard(5).dbs().len(), 2);
+        drop(locked);
+        let mut none = shards.lock_none();
+        none.widen(7, &right);
+        assert!(none.holds(7) && shards.try_lock_one(7, |_| ()).is_none());
     }
 
     #[test]

@@ -73,6 +73,52 @@ fn transfers_keep_the_sum() {
     );
 }
 
+/// A script that widens its locks in any order, sets in ascending order and readers of all: no
+/// interleaving deadlocks, and the sum stays.
+#[test]
+fn widening_scripts_wait_for_nobody_who_waits() {
+    shuttle::check_random(
+        || {
+            const NAMES: [&[u8]; 4] = [b"a", b"b", b"c", b"d"];
+            let shards = Arc::new(Shards::new(64));
+            let threads: Vec<_> = (0..4)
+                .map(|turn| {
+                    let shards = Arc::clone(&shards);
+                    shuttle::thread::spawn(move || {
+                        let mut rng = shuttle::rand::thread_rng();
+                        for _ in 0..2 {
+                            let (from, to) =
+                                (NAMES[rng.gen_range(0..4)], NAMES[rng.gen_range(0..4)]);
+                            if turn < 2 {
+                                let right = shards.script_lock();
+                                let mut locked = shards.lock_set(&ids(&shards, &[from]));
+                                let taken = read(&locked, from) - 1;
+                                write(&mut locked, from, taken);
+                                locked.widen(Key::new(to).hash, &right);
+                                let given = read(&locked, to) + 1;
+                                write(&mut locked, to, given);
+                                locked.widen_all(&right);
+                                let sum: i64 = NAMES.iter().map(|name| read(&locked, name)).sum();
+                                assert_eq!(sum, 0);
+                            } else {
+                                let mut locked = shards.lock_set(&ids(&shards, &[from, to]));
+                                let taken = read(&locked, from) - 1;
+                                write(&mut locked, from, taken);
+                                let given = read(&locked, to) + 1;
+                                write(&mut locked, to, given);
+                            }
+                        }
+                    })
+                })
+                .collect();
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        },
+        2_000,
+    );
+}
+
 /// A writer that serves and a time-out race for a waiter: exactly one ends the wait.
 #[test]
 fn a_waiter_has_one_winner() {
