@@ -16,7 +16,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("families", &["base", "resp", "types", "keyspace", "command"]),
     ("config", &["base", "resp"]),
     ("observe", &["base"]),
-    ("engine", &["base", "resp", "types", "keyspace", "command", "families", "config", "observe"]),
+    ("pubsub", &["base"]),
+    ("engine", &["base", "resp", "types", "keyspace", "command", "families", "config", "observe", "pubsub"]),
     ("net", &["base", "resp"]),
     (
         "server",

@@ -17,6 +17,8 @@ use ochre_keyspace::evict::AccessClock;
 use ochre_keyspace::lazyfree::Bin;
 use ochre_keyspace::lock::{Locked, ShardId, Shards};
 use ochre_keyspace::log::{Effects, Log};
+pub use ochre_keyspace::notify::Class;
+use ochre_keyspace::notify::{Interest, Listener, Reader};
 use ochre_keyspace::shard::{DbIndex, Shard};
 use ochre_types::limits::Limits;
 use ochre_types::table::Slot;
@@ -25,7 +27,6 @@ use ochre_types::value::{Type, Value};
 use crate::outcome::{Result, WRONG_TYPE};
 
 /// What does not change while a loop handles one batch of commands.
-#[derive(Debug)]
 pub struct Env<'a> {
     /// All shards, for commands that walk them one by one without a lock set (SCAN).
     pub shards: &'a Shards,
@@ -49,6 +50,10 @@ pub struct Env<'a> {
     pub lazy_user_del: bool,
     /// FLUSHDB and FLUSHALL free in the background: lazyfree-lazy-user-flush.
     pub lazy_user_flush: bool,
+    /// Which changes anybody wants to hear of.
+    pub interest: Interest,
+    /// Who is told of them.
+    pub listener: &'a dyn Listener,
 }
 
 /// What commands add up, for the loop to collect.
@@ -77,6 +82,14 @@ pub struct Work {
     pub counts: Counts,
     /// Random numbers for sampling.
     pub rng: Rng,
+    /// Keys that changed and that clients cache, with those clients.
+    pub stale: Vec<(Vec<u8>, Vec<Reader>)>,
+    /// Keys that changed, when there are clients that cache by prefix.
+    pub changed_keys: Vec<Vec<u8>>,
+    /// The database, or all of them, was flushed.
+    pub flushed: bool,
+    /// The client in whose name commands run, 0 for the server.
+    pub writer: u64,
     /// Large strings to be written at a position of the reply without a copy.
     pub blobs: Vec<(usize, Arc<Vec<u8>>)>,
     /// The running command has given its effects itself, or has none.
@@ -89,6 +102,10 @@ impl Work {
         Self {
             effects: Effects::default(),
             ready: Vec::new(),
+            stale: Vec::new(),
+            changed_keys: Vec::new(),
+            flushed: false,
+            writer: 0,
             counts: Counts::default(),
             rng: Rng::new(seed),
             blobs: Vec::new(),
@@ -115,29 +132,10 @@ pub struct Data<'a> {
     pub next: Cell<usize>,
 }
 
-/// The classes of keyspace notifications, by their letters in notify-keyspace-events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// `g`: commands of no type.
-    Generic,
-    /// `$`
-    String,
-    /// `l`
-    List,
-    /// `s`
-    Set,
-    /// `h`
-    Hash,
-    /// `z`
-    Zset,
-    /// `t`
-    Stream,
-    /// `x`
-    Expired,
-    /// `e`
-    Evicted,
-    /// `n`: a key was made.
-    New,
+impl std::fmt::Debug for Env<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Env").field("now", &self.now).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Data<'a> {
@@ -239,6 +237,7 @@ impl<'a> Data<'a> {
     pub fn look(&mut self, key: Key<'_>) -> Option<Slot> {
         let Some(slot) = self.find(key) else {
             self.work.counts.misses += 1;
+            self.announce(key, Class::KeyMiss, "keymiss");
             return None;
         };
         self.work.counts.hits += 1;
@@ -256,6 +255,7 @@ impl<'a> Data<'a> {
             self.work.counts.hits += 1;
         } else {
             self.work.counts.misses += 1;
+            self.announce(key, Class::KeyMiss, "keymiss");
         }
         slot
     }
@@ -338,6 +338,7 @@ impl<'a> Data<'a> {
             }
             let access = self.env.clock.fresh();
             self.locked.db_mut(self.db, key).put(key, None, NewValue::Whole(value), None, access);
+            self.announce(key, Class::New, "new");
             return Ok(Some((result, Left::Created)));
         };
         let limits = self.env.limits;
@@ -381,6 +382,9 @@ impl<'a> Data<'a> {
         if old.is_some() {
             self.env.bin.free(old);
         }
+        if slot.is_none() {
+            self.announce(key, Class::New, "new");
+        }
     }
 
     /// Deletes a key that is there and not expired. O(1), large values being freed elsewhere.
@@ -407,18 +411,43 @@ impl<'a> Data<'a> {
         self.tell(key, class, event);
     }
 
-    /// Tells watchers, waiters and (once there are notifications) listeners of an event.
+    /// Tells watchers, waiters, clients that cache, and listeners of a change.
     #[inline]
     pub fn tell(&mut self, key: Key<'_>, class: Class, event: &'static str) {
-        // Keyspace notifications will be published from here; until then the event has no listener.
-        let _ = (class, event);
-        let shard = self.locked.shard(key.hash);
-        if shard.is_unobserved() {
-            return;
+        if !self.env.interest.is_none() {
+            self.publish(key, class, event);
         }
+        if !self.locked.shard(key.hash).is_unobserved() {
+            self.observed(key);
+        }
+    }
+
+    #[cold]
+    fn publish(&mut self, key: Key<'_>, class: Class, event: &'static str) {
+        self.announce(key, class, event);
+        if self.env.interest.has_prefixes() {
+            self.work.changed_keys.push(key.name.to_vec());
+        }
+    }
+
+    /// Tells listeners of an event that is no change.
+    #[inline]
+    pub fn announce(&self, key: Key<'_>, class: Class, event: &'static str) {
+        if self.env.interest.has(class) {
+            self.env.listener.event(class, event, self.db, key.name);
+        }
+    }
+
+    #[cold]
+    fn observed(&mut self, key: Key<'_>) {
+        let shard = self.locked.shard_mut(key.hash);
         shard.mark_changed(self.db, key.name);
+        let readers = shard.take_readers(key.name);
         if shard.is_awaited(self.db, key.name) {
             self.work.ready.push((self.db, key.name.to_vec()));
+        }
+        if !readers.is_empty() {
+            self.work.stale.push((key.name.to_vec(), readers));
         }
     }
 

@@ -331,6 +331,8 @@ pub struct Settings {
     pub shutdown_on_sigint: ShutdownFlags,
     /// `shutdown-on-sigterm`
     pub shutdown_on_sigterm: ShutdownFlags,
+    /// `tracking-table-max-keys`; 0: no limit
+    pub tracking_table_max_keys: u64,
     /// `notify-keyspace-events`
     pub notify_events: EventClasses,
 }
@@ -422,6 +424,7 @@ impl Settings {
             shutdown_timeout_s: view.number(const { id("shutdown-timeout") }),
             shutdown_on_sigint: ShutdownFlags(config.int(const { id("shutdown-on-sigint") })),
             shutdown_on_sigterm: ShutdownFlags(config.int(const { id("shutdown-on-sigterm") })),
+            tracking_table_max_keys: view.number(const { id("tracking-table-max-keys") }) as u64,
             notify_events: view.events(const { id("notify-keyspace-events") }),
         }
     }

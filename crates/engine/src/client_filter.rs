@@ -11,7 +11,8 @@ use ochre_command::{ReplyError, Result};
 use crate::engine::Engine;
 use crate::session::{
     ClientInfo, FLAG_BLOCKED, FLAG_CAPA_REDIRECT, FLAG_CLOSING, FLAG_MONITOR, FLAG_MULTI,
-    FLAG_NO_EVICT, FLAG_NO_TOUCH, FLAG_UNAUTHENTICATED,
+    FLAG_NO_EVICT, FLAG_NO_TOUCH, FLAG_PUBSUB, FLAG_TRACKING, FLAG_TRACKING_BCAST,
+    FLAG_TRACKING_BROKEN, FLAG_UNAUTHENTICATED,
 };
 
 /// One condition, and whether it must hold or must not.
@@ -190,7 +191,11 @@ fn holds(test: &Test, info: &ClientInfo, now: i64) -> bool {
             host.trim_matches(['[', ']']).as_bytes() == ip
         }
         Test::User(user) => user == b"default",
-        Test::Kind(kind) => *kind == Kind::Normal,
+        Test::Kind(kind) => match kind {
+            Kind::Normal => !info.has_flag(FLAG_PUBSUB),
+            Kind::Pubsub => info.has_flag(FLAG_PUBSUB),
+            Kind::Primary | Kind::Replica => false,
+        },
         Test::Flags(wanted) => {
             let have = flags_of(info);
             wanted.iter().all(|flag| have.as_bytes().contains(flag))
@@ -211,9 +216,13 @@ fn holds(test: &Test, info: &ClientInfo, now: i64) -> bool {
 fn flags_of(info: &ClientInfo) -> String {
     let letters = [
         (FLAG_MONITOR, 'O'),
+        (FLAG_PUBSUB, 'P'),
         (FLAG_MULTI, 'x'),
         (FLAG_BLOCKED, 'b'),
         (FLAG_CLOSING, 'c'),
+        (FLAG_TRACKING, 't'),
+        (FLAG_TRACKING_BROKEN, 'R'),
+        (FLAG_TRACKING_BCAST, 'B'),
         (FLAG_NO_EVICT, 'e'),
         (FLAG_NO_TOUCH, 'T'),
     ];
@@ -243,9 +252,9 @@ pub(crate) fn describe(engine: &Engine, info: &ClientInfo, now: i64, out: &mut S
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={capa} db={} sub=0 \
-         psub=0 ssub=0 multi={multi} watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 \
-         rbp=0 obl={} oll=0 omem={} tot-mem={} events=r cmd={command} user={user} redir=-1 \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={capa} db={} sub={} \
+         psub={} ssub={} multi={multi} watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 \
+         rbp=0 obl={} oll=0 omem={} tot-mem={} events=r cmd={command} user={user} redir={} \
          resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         info.id,
         info.addr,
@@ -256,6 +265,9 @@ pub(crate) fn describe(engine: &Engine, info: &ClientInfo, now: i64, out: &mut S
         now - info.last_seen.load(Ordering::Relaxed),
         flags_of(info),
         info.db.load(Ordering::Relaxed),
+        info.subscriptions[0].load(Ordering::Relaxed),
+        info.subscriptions[1].load(Ordering::Relaxed),
+        info.subscriptions[2].load(Ordering::Relaxed),
         info.watching.load(Ordering::Relaxed),
         load(&info.query_bytes),
         load(&info.query_room),
@@ -263,6 +275,7 @@ pub(crate) fn describe(engine: &Engine, info: &ClientInfo, now: i64, out: &mut S
         load(&info.output_bytes),
         load(&info.output_bytes),
         load(&info.memory) + load(&info.multi_bytes),
+        info.redirect.load(Ordering::Relaxed),
         info.protocol.load(Ordering::Relaxed),
         names.lib_name,
         names.lib_ver,

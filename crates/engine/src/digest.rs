@@ -94,6 +94,7 @@ fn add_value(sum: &mut Sum, shard: &Shard, index: DbIndex, entry: &Entry<'_>, no
         Type::Set => 2,
         Type::Zset => 3,
         Type::Hash => 4,
+        Type::Stream => 6,
     };
     sum.mix(&number.to_be_bytes());
     let (mut room, mut other) = ([0; 20], [0; 20]);
@@ -122,6 +123,7 @@ fn add_value(sum: &mut Sum, shard: &Shard, index: DbIndex, entry: &Entry<'_>, no
                 sum.xor(&part.0);
             }
         }
+        Type::Stream => {}
         Type::Hash => {
             let now = now_ms.max(0) as u64;
             for field in hash_view(stored).into_iter().flat_map(|hash| hash.iter(now)) {

@@ -8,14 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ochre_config::{Config, Id, Settings};
 use ochre_keyspace::lock::Shards;
 use ochre_keyspace::log::Log;
+use ochre_keyspace::notify::Interest;
 use ochre_observe::latency::LatencyMonitor;
 use ochre_observe::slowlog::CommandLog;
 use ochre_observe::stats::LoopStats;
+use ochre_pubsub::Channels;
 
 use crate::clients::Clients;
 use crate::live::Live;
 use crate::mailbox::{Mailbox, Message};
 use crate::registry::{Registry, SessionRow};
+use crate::tracking;
 
 /// Which commands CLIENT PAUSE holds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +160,15 @@ pub struct Engine {
     pub stopping: AtomicBool,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// Who listens to what.
+    pub channels: Channels,
+    /// Clients that listen to anything.
+    pub pubsub_clients: AtomicU32,
+    /// Client-side caching.
+    pub tracking: tracking::Shared,
+    /// What listeners of the keyspace want: notify-keyspace-events, and whether clients cache by
+    /// prefix.
+    pub(crate) interest: AtomicU32,
     /// The process.
     pub host: Box<dyn Host>,
 }
@@ -182,6 +194,7 @@ impl Engine {
             crate::commands::TABLES.iter().chain(tables).copied().collect();
         let registry = Registry::new(ochre_families::TABLES, &session);
         let loops = mailboxes.len();
+        let interest = AtomicU32::new(live.settings.notify_events.0);
         Self {
             shards: Shards::for_loops(loops),
             log: Log::new(backlog_bytes),
@@ -201,6 +214,10 @@ impl Engine {
             blocked: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
             active_expire: AtomicBool::new(true),
+            channels: Channels::default(),
+            pubsub_clients: AtomicU32::new(0),
+            tracking: tracking::Shared::default(),
+            interest,
             host,
         }
     }
@@ -220,6 +237,9 @@ impl Engine {
     /// Replaces the configuration; loops see it with their next turn.
     pub fn set_live(&self, new: Live) {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = new.settings.notify_events.0;
+        let prefixes = self.interest.load(Ordering::Relaxed) & Interest::PREFIXES;
+        self.interest.store(events | prefixes, Ordering::Relaxed);
         *live = Arc::new(new);
         self.live_version.fetch_add(1, Ordering::Release);
     }

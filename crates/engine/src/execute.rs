@@ -14,7 +14,7 @@ use crate::lockplan::Plan;
 use crate::registry::{Row, Run};
 use crate::session::{FLAG_MULTI, Queued, ReplyMode};
 use crate::turn::{Turn, env};
-use crate::{blocking, monitor};
+use crate::{blocking, monitor, tracking};
 
 /// What became of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,9 @@ pub(crate) fn execute<'a>(
                 monitor::feed(turn, row, args);
             }
             run(turn, row, args, keys);
+            if turn.session.tracking.is_some() {
+                tracking::after_command(turn, row);
+            }
         }
     }
     finish_reply(turn, start);
@@ -107,6 +110,9 @@ fn run_data<'a>(turn: &mut Turn<'_>, row: &'static Row, args: &'a [&'a [u8]], ke
     if let Some(block) = block {
         blocking::enqueue(turn, &mut locked, row, block);
     }
+    if turn.session.tracking.is_some() {
+        tracking::remember(engine, turn.session, &mut locked, row, args);
+    }
     drop(locked);
     splice_blobs(turn);
     if let Some(error) = error {
@@ -149,6 +155,13 @@ pub(crate) fn call(
 pub(crate) fn conclude(engine: &'static crate::engine::Engine, data: &mut Data<'_>) {
     if !data.work.ready.is_empty() {
         blocking::serve(engine, data);
+    }
+    if data.work.flushed {
+        data.work.flushed = false;
+        tracking::invalidate_all(engine, data.locked);
+    }
+    if !data.work.stale.is_empty() || !data.work.changed_keys.is_empty() {
+        tracking::send(engine, data.work);
     }
     if !data.work.effects.is_empty() {
         engine.log.append(&data.work.effects);
@@ -256,6 +269,9 @@ pub(crate) fn run_in_transaction(
         let reply = Reply::new(turn.out.buffer(), turn.session.protocol);
         call(&mut data, reply, row, args, false).0
     };
+    if turn.session.tracking.is_some() {
+        tracking::remember(engine, turn.session, locked, row, args);
+    }
     splice_blobs(turn);
     if let Some(error) = error {
         fail(turn, row, &error);

@@ -1,8 +1,8 @@
 //! The gate: the one ordered list of reasons for which a command does not run. No other file refuses
 //! one.
 //!
-//! Order, as the peers': unknown command, arity, authentication, protected commands, memory, queueing in
-//! a transaction, pause.
+//! Order, as the peers': unknown command, arity, authentication, protected commands, memory, listening
+//! clients, queueing in a transaction, pause.
 
 use ochre_command::ReplyError;
 use ochre_command::outcome::wrong_arity;
@@ -75,6 +75,13 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
             return Verdict::Refuse(OOM);
         }
     }
+    if turn.session.only_listens() && !allowed_to_listeners(row) {
+        return Verdict::Refuse(ReplyError::new(format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
+             are allowed in this context",
+            row.full_name
+        )));
+    }
     if turn.session.multi.is_some() && !runs_in_multi(row) {
         return queue(row);
     }
@@ -93,6 +100,22 @@ fn arity_error(row: &Row) -> ReplyError {
 fn runs_in_multi(row: &Row) -> bool {
     matches!(row.spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
         && row.parent.is_none()
+}
+
+/// Commands of a client that listens, in RESP2.
+fn allowed_to_listeners(row: &Row) -> bool {
+    const NAMES: [&str; 9] = [
+        "ping",
+        "subscribe",
+        "psubscribe",
+        "ssubscribe",
+        "unsubscribe",
+        "punsubscribe",
+        "sunsubscribe",
+        "quit",
+        "reset",
+    ];
+    row.parent.is_none() && NAMES.contains(&row.spec.name)
 }
 
 fn queue(row: &Row) -> Verdict {
@@ -159,7 +182,7 @@ pub fn make_room(engine: &'static Engine, lp: &mut LoopState) -> bool {
     let patience = patience_ns(lp.live.settings.eviction_tenacity);
     let mut evicted = 0u64;
     let fits = loop {
-        if !lp.evictor.evict_one(&engine.shards, &order, &engine.log, &lp.bin, |_, _| {}) {
+        if !lp.evictor.evict_one(&engine.shards, &order, &engine.log, &lp.bin, engine) {
             break ochre_base::memory::used() <= limit;
         }
         evicted += 1;

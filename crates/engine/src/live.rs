@@ -47,6 +47,8 @@ impl Live {
                 zset_max_listpack_value: count(encodings.zset_value_bytes),
                 list_max_listpack_size: encodings.list_size as i32,
                 list_compress_depth: encodings.list_compress_depth as u32,
+                stream_node_max_bytes: count(encodings.stream_node_bytes),
+                stream_node_max_entries: count(encodings.stream_node_entries),
             },
             databases: settings.databases.min(u32::from(DbIndex::MAX)) as DbIndex,
             string_max: count(settings.proto_max_bulk_len),

@@ -1,12 +1,14 @@
 //! A loop's mailbox: everything that other threads want of its clients.
 //!
 //! Messages are taken between commands, so that none overtakes a reply already on its way. The sender
-//! wakes the loop only when the mailbox was empty: a loop that is busy, or has been woken already, costs
-//! the sender no system call. Order: a mailbox's lock is the last one taken, and nothing is done under
+//! wakes the loop only when it sleeps: a loop that is busy, or has been woken already, costs the sender
+//! no system call. Order: a mailbox's lock is the last one taken, and nothing is done under
 //! it but a push or a swap. Length: what can be sent is bounded by its causes (one reply for each
 //! blocked client, one line for each monitor and command, which the monitor's output limit bounds).
 
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::tracking::Names;
 
 /// A message to a loop.
 #[derive(Debug)]
@@ -30,6 +32,22 @@ pub enum Message {
         /// The client.
         client: u64,
     },
+    /// A published message for clients of the loop, encoded for RESP2.
+    Push {
+        /// The clients.
+        clients: Vec<u64>,
+        /// The message.
+        bytes: Arc<[u8]>,
+    },
+    /// What clients of the loop cache is stale.
+    Invalidate {
+        /// The clients that cache it, or that others redirect to.
+        clients: Vec<u64>,
+        /// The keys; none: all of them.
+        names: Names,
+        /// `clients` get it in others' names.
+        redirected: bool,
+    },
     /// A line for the loop's monitors.
     Monitor(Arc<[u8]>),
     /// Paused clients may go on, or the configuration changed: look around.
@@ -44,8 +62,15 @@ pub trait Wake: Send + Sync {
 
 /// See the module's head.
 pub struct Mailbox {
-    queue: Mutex<Vec<Message>>,
+    queue: Mutex<Queue>,
     wake: Box<dyn Wake>,
+}
+
+#[derive(Default)]
+struct Queue {
+    messages: Vec<Message>,
+    /// The loop waits for events, or is about to, and nobody has woken it.
+    asleep: bool,
 }
 
 impl std::fmt::Debug for Mailbox {
@@ -57,16 +82,16 @@ impl std::fmt::Debug for Mailbox {
 impl Mailbox {
     /// An empty mailbox.
     pub fn new(wake: Box<dyn Wake>) -> Self {
-        Self { queue: Mutex::new(Vec::new()), wake }
+        Self { queue: Mutex::default(), wake }
     }
 
     /// Leaves a message.
     pub fn send(&self, message: Message) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_empty = queue.is_empty();
-        queue.push(message);
+        queue.messages.push(message);
+        let asleep = std::mem::take(&mut queue.asleep);
         drop(queue);
-        if was_empty {
+        if asleep {
             self.wake.wake();
         }
     }
@@ -74,6 +99,47 @@ impl Mailbox {
     /// Takes all messages into `into`, which is empty.
     pub fn take(&self, into: &mut Vec<Message>) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut *queue, into);
+        queue.asleep = false;
+        std::mem::swap(&mut queue.messages, into);
+    }
+
+    /// Before the loop waits for events: from here on it has to be woken. False when there are
+    /// messages already, and it must not wait.
+    pub fn may_sleep(&self) -> bool {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.asleep = queue.messages.is_empty();
+        queue.asleep
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    struct Count(Arc<AtomicUsize>);
+
+    impl Wake for Count {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn only_a_sleeping_loop_is_woken_and_once() {
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let mailbox = Mailbox::new(Box::new(Count(Arc::clone(&wakes))));
+        mailbox.send(Message::LookAround);
+        assert_eq!(wakes.load(Ordering::Relaxed), 0);
+        assert!(!mailbox.may_sleep(), "there is a message");
+        let mut taken = Vec::new();
+        mailbox.take(&mut taken);
+        assert_eq!(taken.len(), 1);
+        assert!(mailbox.may_sleep());
+        mailbox.send(Message::LookAround);
+        mailbox.send(Message::LookAround);
+        assert_eq!(wakes.load(Ordering::Relaxed), 1);
     }
 }

@@ -57,6 +57,7 @@ pub fn process(
     out: &mut Output,
 ) -> Processed {
     let mut done = 0;
+    lp.work.writer = session.id();
     loop {
         let batch = run_batch(engine, lp, session, parser, &mut bytes[done..], out);
         done += batch.consumed;

@@ -10,7 +10,9 @@ use ochre_base::clock::Millis;
 use ochre_keyspace::shard::{DbIndex, Waiter, WatchFlag};
 use ochre_resp::Protocol;
 
+use crate::pubsub::Subscriptions;
 use crate::registry::RowId;
+use crate::tracking::Tracking;
 
 /// What other loops may read of a client.
 #[derive(Debug)]
@@ -39,6 +41,10 @@ pub struct ClientInfo {
     pub multi: AtomicU32,
     /// Watched keys.
     pub watching: AtomicU32,
+    /// Channels, patterns and shard channels it listens to.
+    pub subscriptions: [AtomicU32; 3],
+    /// The client that its invalidations go to; 0: itself; -1: it does not track.
+    pub redirect: AtomicI64,
     /// Last command's row, plus one.
     pub last_row: AtomicU16,
     /// Bytes in the query buffer, and its free room.
@@ -83,6 +89,15 @@ pub const FLAG_NO_TOUCH: u32 = 1 << 6;
 pub const FLAG_UNAUTHENTICATED: u32 = 1 << 7;
 /// Flag of [`ClientInfo`]: CLIENT CAPA REDIRECT.
 pub const FLAG_CAPA_REDIRECT: u32 = 1 << 8;
+
+/// Flag of [`ClientInfo`]: it listens to channels.
+pub const FLAG_PUBSUB: u32 = 1 << 9;
+/// Flag of [`ClientInfo`]: CLIENT TRACKING.
+pub const FLAG_TRACKING: u32 = 1 << 10;
+/// Flag of [`ClientInfo`]: CLIENT TRACKING by prefix.
+pub const FLAG_TRACKING_BCAST: u32 = 1 << 11;
+/// Flag of [`ClientInfo`]: the client it redirects invalidations to has gone.
+pub const FLAG_TRACKING_BROKEN: u32 = 1 << 12;
 
 /// A client's names.
 #[derive(Debug, Default, Clone)]
@@ -212,6 +227,10 @@ pub struct Session {
     pub monitor: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// What it listens to; none: nothing.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// CLIENT TRACKING.
+    pub tracking: Option<Box<Tracking>>,
 }
 
 impl Session {
@@ -231,6 +250,8 @@ impl Session {
             close_after_reply: false,
             monitor: false,
             no_touch: false,
+            subscriptions: None,
+            tracking: None,
         }
     }
 
@@ -244,6 +265,13 @@ impl Session {
     #[inline]
     pub fn is_waiting(&self) -> bool {
         self.blocked.is_some() || self.paused
+    }
+
+    /// Whether it may only send commands of publish/subscribe: it listens, and in RESP2 a message
+    /// cannot be told from a reply.
+    #[inline]
+    pub fn only_listens(&self) -> bool {
+        self.subscriptions.is_some() && self.protocol == Protocol::Resp2
     }
 
     /// Sets the protocol of its replies.

@@ -220,6 +220,8 @@ macro_rules! env {
             no_touch: $session_no_touch,
             lazy_user_del: $lp.live.settings.lazyfree.user_del,
             lazy_user_flush: $lp.live.settings.lazyfree.user_flush,
+            interest: ochre_keyspace::notify::Listener::interest($engine),
+            listener: $engine,
         }
     };
 }

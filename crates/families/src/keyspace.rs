@@ -230,6 +230,7 @@ fn flush(ctx: &mut Ctx<'_>, chosen: impl Fn(DbIndex) -> bool, lazy: bool) -> Res
             tables.push(table);
         }
     }
+    ctx.data.work.flushed = true;
     for table in tables {
         if lazy {
             ctx.data.env.bin.free_db(table);

@@ -8,10 +8,12 @@
 
 use ochre_command::spec::CommandSpec;
 
+pub mod bitmap;
 mod collection;
 pub mod expire;
 pub mod generic;
 pub mod hash;
+pub mod hyperloglog;
 pub mod keyspace;
 pub mod list;
 pub mod object;
@@ -25,11 +27,15 @@ pub mod zset;
 
 /// All tables of this crate.
 pub const TABLES: &[&[CommandSpec]] = &[
+    bitmap::bits::COMMANDS,
+    bitmap::combine::COMMANDS,
+    bitmap::field::COMMANDS,
     hash::expire::COMMANDS,
     hash::get_set::COMMANDS,
     hash::increment::COMMANDS,
     hash::read::COMMANDS,
     hash::write::COMMANDS,
+    hyperloglog::COMMANDS,
     list::blocking::COMMANDS,
     list::ends::COMMANDS,
     list::moves::COMMANDS,

@@ -93,6 +93,7 @@ pub fn encoding_name(stored: &Stored<'_>) -> &'static str {
             Value::Hash(hash) => hash.view().encoding(),
             Value::Set(set) => set.view().encoding(),
             Value::Zset(zset) => zset.view().encoding().name(),
+            Value::Stream(_) => "stream",
         },
     }
 }

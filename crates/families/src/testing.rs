@@ -92,6 +92,8 @@ impl Bench {
             no_touch: false,
             lazy_user_del: false,
             lazy_user_flush: false,
+            interest: ochre_keyspace::notify::Interest::default(),
+            listener: &ochre_keyspace::notify::Silent,
         };
         let mut out = Vec::new();
         {

@@ -16,6 +16,7 @@ use crate::expire::delete;
 use crate::lazyfree::Bin;
 use crate::lock::{ShardId, Shards};
 use crate::log::{Effects, Log};
+use crate::notify::{Class, Listener};
 use crate::shard::DbIndex;
 
 /// Candidates kept between rounds.
@@ -163,7 +164,7 @@ impl Evictor {
         Self { pool: Vec::with_capacity(POOL), rng: Rng::new(seed), effects: Effects::default() }
     }
 
-    /// Evicts one key; `gone` hears which. False when no key qualifies. No lock is held before or
+    /// Evicts one key and tells `listener` of it. False when no key qualifies. No lock is held before or
     /// after.
     pub fn evict_one(
         &mut self,
@@ -171,7 +172,7 @@ impl Evictor {
         order: &Order,
         log: &Log,
         bin: &Bin,
-        mut gone: impl FnMut(DbIndex, &[u8]),
+        listener: &dyn Listener,
     ) -> bool {
         // Most rounds end at once; a pool full of keys that have gone meanwhile takes a few more,
         // and nearly empty shards make sampling miss.
@@ -193,12 +194,11 @@ impl Evictor {
                 }
                 self.effects.clear();
                 let shard = locked.shard_mut(key.hash);
-                delete(shard, candidate.db, name, log, &mut self.effects, bin);
+                let why = (Class::Evicted, "evicted");
+                delete(shard, candidate.db, name, why, log, &mut self.effects, bin, listener);
                 if !self.effects.is_empty() {
                     log.append(&self.effects);
                 }
-                drop(locked);
-                gone(candidate.db, name);
                 return true;
             }
         }
@@ -307,6 +307,7 @@ fn consider(pool: &mut Vec<Candidate>, order: &Order, db: DbIndex, entry: &Entry
 mod tests {
     use super::*;
     use crate::db::NewValue;
+    use crate::notify::{Interest, Reader};
 
     fn fill(shards: &Shards, count: u32, expiry: impl Fn(u32) -> Option<Millis>) {
         for n in 0..count {
@@ -317,17 +318,34 @@ mod tests {
         }
     }
 
+    /// Notes what was evicted.
+    #[derive(Default)]
+    struct Gone(std::sync::Mutex<Vec<u32>>);
+
+    impl Listener for Gone {
+        fn interest(&self) -> Interest {
+            Interest(Class::Evicted as u32)
+        }
+
+        fn event(&self, _: Class, event: &'static str, _: DbIndex, name: &[u8]) {
+            assert_eq!(event, "evicted");
+            self.0.lock().unwrap().push(String::from_utf8_lossy(name).parse().unwrap());
+        }
+
+        fn stale(&self, _: &[u8], _: &[Reader], _: u64) {}
+
+        fn changed_keys(&self, _: &[Vec<u8>], _: u64) {}
+    }
+
     fn evict_all(policy: Policy, seconds: u32, count: u32) -> Vec<u32> {
         let shards = Shards::new(64);
         fill(&shards, count, |n| (n % 2 == 0).then_some(1_700_000_000_000 + i64::from(n)));
         let clock = AccessClock { lfu: policy.is_lfu(), seconds, log_factor: 10, decay_minutes: 1 };
         let order = Order { policy, samples: 5, clock };
         let mut evictor = Evictor::new(1);
-        let mut gone: Vec<u32> = Vec::new();
-        while evictor.evict_one(&shards, &order, &Log::new(0), &Bin::inline(), |_, name| {
-            gone.push(String::from_utf8_lossy(name).parse().unwrap());
-        }) {}
-        gone
+        let gone = Gone::default();
+        while evictor.evict_one(&shards, &order, &Log::new(0), &Bin::inline(), &gone) {}
+        gone.0.into_inner().unwrap()
     }
 
     #[test]

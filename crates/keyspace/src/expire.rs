@@ -11,6 +11,7 @@ use crate::db::Key;
 use crate::lazyfree::Bin;
 use crate::lock::{ShardId, Shards};
 use crate::log::{Effects, Log};
+use crate::notify::{Class, Listener};
 use crate::shard::{DbIndex, Shard};
 
 /// Keys deleted under one hold of a lock: some 10 us.
@@ -37,7 +38,7 @@ pub struct Expired {
 
 impl ExpireCycle {
     /// Deletes what is due in the shards `owner`, `owner + loops`, ..., from where the last run
-    /// stopped, until it has been round once or `out_of_time` says so. `gone` hears of each key.
+    /// stopped, until it has been round once or `out_of_time` says so.
     #[expect(clippy::too_many_arguments, reason = "everything a cycle touches, once")]
     pub fn run(
         &mut self,
@@ -47,7 +48,7 @@ impl ExpireCycle {
         bin: &Bin,
         now: Millis,
         mut out_of_time: impl FnMut() -> bool,
-        mut gone: impl FnMut(DbIndex, &[u8]),
+        listener: &dyn Listener,
     ) -> Expired {
         let mut done = Expired::default();
         let own = (shards.count() + loops - 1 - owner) / loops;
@@ -59,7 +60,7 @@ impl ExpireCycle {
             loop {
                 // A lock that somebody holds is not waited for: the shard's turn comes again.
                 let more = shards.try_lock_one(self.shard, |shard| {
-                    self.step(shard, log, bin, now, &mut done.keys, &mut gone)
+                    self.step(shard, log, bin, now, &mut done.keys, listener)
                 });
                 if !more.unwrap_or(false) {
                     break;
@@ -87,7 +88,7 @@ impl ExpireCycle {
         bin: &Bin,
         now: Millis,
         keys: &mut u64,
-        gone: &mut impl FnMut(DbIndex, &[u8]),
+        listener: &dyn Listener,
     ) -> bool {
         while usize::from(self.db) < shard.dbs().len() {
             let found = shard.db(self.db).table().due_segment(self.segment, now.max(0) as u64);
@@ -103,8 +104,8 @@ impl ExpireCycle {
             }
             self.effects.clear();
             for name in std::mem::take(&mut self.due) {
-                delete(shard, self.db, &name, log, &mut self.effects, bin);
-                gone(self.db, &name);
+                let why = (Class::Expired, "expired");
+                delete(shard, self.db, &name, why, log, &mut self.effects, bin, listener);
                 *keys += 1;
             }
             if !self.effects.is_empty() {
@@ -116,14 +117,18 @@ impl ExpireCycle {
     }
 }
 
-/// Deletes a key that expired or is evicted: tells its watchers, and notes the effect.
+/// Deletes a key that expired or is evicted: tells who watches, caches or listens, and notes the
+/// effect.
+#[expect(clippy::too_many_arguments, reason = "everything a deletion touches, once")]
 pub(crate) fn delete(
     shard: &mut Shard,
     db: DbIndex,
     name: &[u8],
+    (class, event): (Class, &'static str),
     log: &Log,
     effects: &mut Effects,
     bin: &Bin,
+    listener: &dyn Listener,
 ) {
     let data = shard.db_mut(db);
     if let Some(slot) = data.find(Key::new(name)) {
@@ -132,6 +137,17 @@ pub(crate) fn delete(
         if log.is_on() {
             effects.push(db, [&b"DEL"[..], name].iter());
         }
+        let readers = shard.take_readers(name);
+        if !readers.is_empty() {
+            listener.stale(name, &readers, 0);
+        }
+        let interest = listener.interest();
+        if interest.has(class) {
+            listener.event(class, event, db, name);
+        }
+        if interest.has_prefixes() {
+            listener.changed_keys(&[name.to_vec()], 0);
+        }
     }
 }
 
@@ -139,6 +155,7 @@ pub(crate) fn delete(
 mod tests {
     use super::*;
     use crate::db::NewValue;
+    use crate::notify::Silent;
 
     #[test]
     fn deletes_exactly_what_is_due() {
@@ -156,7 +173,6 @@ mod tests {
         }
         let now = 1_600_000_000_000 + count / 2;
         let mut cycles = [ExpireCycle::default(), ExpireCycle::default()];
-        let mut gone = Vec::new();
         for (owner, cycle) in cycles.iter_mut().enumerate() {
             let bin = Bin::inline();
             let mut turns = 0;
@@ -172,15 +188,19 @@ mod tests {
                         turns += 1;
                         turns % 5 == 0
                     },
-                    |_, name| gone.push(String::from_utf8_lossy(name).parse::<i64>().unwrap()),
+                    &Silent,
                 );
             }
         }
-        gone.sort_unstable();
-        let expected: Vec<i64> = (0..count / 2).filter(|n| n % 3 != 0).collect();
-        assert_eq!(gone, expected);
-        let left: usize = shards.lock_all().each().flat_map(|s| s.dbs()).map(|db| db.len()).sum();
-        assert_eq!(left, count as usize - expected.len());
+        let expected: Vec<i64> = (0..count).filter(|n| n % 3 == 0 || *n >= count / 2).collect();
+        let locked = shards.lock_all();
+        let left: usize = locked.each().flat_map(|s| s.dbs()).map(|db| db.len()).sum();
+        assert_eq!(left, expected.len());
+        for n in expected {
+            let name = n.to_string().into_bytes();
+            let key = Key::new(&name);
+            assert!(locked.db((n % 2) as DbIndex, key).find(key).is_some(), "{n}");
+        }
         assert!(log.end() > 0);
     }
 }

@@ -14,5 +14,6 @@ mod key_hasher;
 pub mod lazyfree;
 pub mod lock;
 pub mod log;
+pub mod notify;
 pub mod shard;
 mod sync;

@@ -10,6 +10,7 @@ use ochre_types::value::Type;
 
 use crate::db::{Db, Key};
 use crate::key_hasher::KeyHasher;
+use crate::notify::Reader;
 
 /// Number of a database, from 0.
 pub type DbIndex = u16;
@@ -74,6 +75,8 @@ pub struct Shard {
     dbs: Vec<Db>,
     waiters: KeyMap<VecDeque<Arc<Waiter>>>,
     watches: KeyMap<Vec<WatchFlag>>,
+    /// Clients that cache a key of any database.
+    readers: HashMap<Box<[u8]>, Vec<Reader>, BuildHasherDefault<KeyHasher>>,
 }
 
 static EMPTY: std::sync::LazyLock<Db> = std::sync::LazyLock::new(Db::default);
@@ -111,10 +114,52 @@ impl Shard {
         &self.dbs
     }
 
-    /// Whether no client waits and none watches here: the usual case, checked first by writers.
+    /// Whether no client waits, watches or caches here: the usual case, checked first by writers.
     #[inline]
     pub fn is_unobserved(&self) -> bool {
-        self.waiters.is_empty() && self.watches.is_empty()
+        self.waiters.is_empty() && self.watches.is_empty() && self.readers.is_empty()
+    }
+
+    /// Notes that a client caches a key. True when no client did so far, and the number of clients is
+    /// one more when the second is true.
+    pub fn track(&mut self, key: &[u8], reader: Reader) -> (bool, bool) {
+        let Some(readers) = self.readers.get_mut(key) else {
+            self.readers.insert(key.into(), vec![reader]);
+            return (true, true);
+        };
+        match readers.iter_mut().find(|known| known.client == reader.client) {
+            Some(known) => {
+                *known = reader;
+                (false, false)
+            }
+            None => {
+                readers.push(reader);
+                (false, true)
+            }
+        }
+    }
+
+    /// Takes out the clients that cache a key.
+    pub fn take_readers(&mut self, key: &[u8]) -> Vec<Reader> {
+        match self.readers.is_empty() {
+            true => Vec::new(),
+            false => self.readers.remove(key).unwrap_or_default(),
+        }
+    }
+
+    /// Any key that a client caches.
+    pub fn any_tracked(&self) -> Option<Box<[u8]>> {
+        self.readers.keys().next().cloned()
+    }
+
+    /// Forgets all clients that cache keys.
+    pub fn forget_readers(&mut self) {
+        self.readers = HashMap::default();
+    }
+
+    /// Keys that clients cache, and the sum of the clients of each.
+    pub fn tracked(&self) -> (usize, usize) {
+        (self.readers.len(), self.readers.values().map(Vec::len).sum())
     }
 
     /// Whether any client waits here.

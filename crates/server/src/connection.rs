@@ -303,6 +303,7 @@ impl Connection {
             + self.watched.1
             + queued
             + waits
+            + session.subscriptions.as_ref().map_or(0, |held| held.bytes())
     }
 
     /// Gives back the rooms of a client that has been idle for a while.

@@ -6,10 +6,12 @@
 //!
 //! - [`accept`]: new connections, from the listening sockets to the loop that owns them;
 //! - [`waiting`]: clients that wait in a blocking command or for the end of a pause;
+//! - [`push`]: what reaches a client without its asking;
 //! - [`limits`]: what a client may take of memory and time.
 
 mod accept;
 mod limits;
+mod push;
 mod waiting;
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,9 +24,10 @@ use mio::{Events, Poll, Token, Waker};
 use ochre_engine::blocking;
 use ochre_engine::commands::transaction;
 use ochre_engine::engine::Engine;
-use ochre_engine::mailbox::{Message, Wake};
+use ochre_engine::mailbox::{Mailbox, Message, Wake};
 use ochre_engine::session::{ClientInfo, FLAG_CLOSING};
 use ochre_engine::turn::LoopState;
+use ochre_engine::{pubsub, tracking};
 use ochre_net::input::SCRATCH;
 
 pub(crate) use self::accept::Intake;
@@ -144,7 +147,8 @@ impl EventLoop {
         let mut events = Events::with_capacity(EVENTS);
         let mut messages = Vec::new();
         while !self.engine.stopping.load(Ordering::Relaxed) {
-            let timeout = self.timeout();
+            let awake = !self.mailbox().may_sleep();
+            let timeout = if awake { Duration::ZERO } else { self.timeout() };
             match self.poll.poll(&mut events, Some(timeout)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 other => other?,
@@ -173,7 +177,7 @@ impl EventLoop {
             }
             self.accept_rest();
             self.take_intake();
-            self.engine.mailboxes[usize::from(self.lp.index)].take(&mut messages);
+            self.mailbox().take(&mut messages);
             for message in messages.drain(..) {
                 self.receive(message);
             }
@@ -184,6 +188,10 @@ impl EventLoop {
         }
         self.say_farewell();
         Ok(())
+    }
+
+    fn mailbox(&self) -> &'static Mailbox {
+        &self.engine.mailboxes[usize::from(self.lp.index)]
     }
 
     fn begin_turn(&mut self) {
@@ -323,6 +331,8 @@ impl EventLoop {
             }
         }
         transaction::drop_watches(self.engine, session);
+        pubsub::unsubscribe_all(self.engine, session);
+        tracking::stop(self.engine, session);
         if session.monitor {
             self.engine.monitors.fetch_sub(1, Ordering::Relaxed);
         }
@@ -342,18 +352,12 @@ impl EventLoop {
                     self.close(index);
                 }
             }
+            Message::Push { clients, bytes } => self.deliver(&clients, &bytes),
+            Message::Invalidate { clients, names, redirected } => {
+                self.invalidate(&clients, &names, redirected);
+            }
             Message::Monitor(line) => self.show_monitors(&line),
             Message::LookAround => self.resume_paused(),
-        }
-    }
-
-    fn show_monitors(&mut self, line: &[u8]) {
-        for index in 0..self.connections.len() {
-            let Some(connection) = &mut self.connections[index] else { continue };
-            if connection.session.monitor {
-                connection.output.buffer().extend_from_slice(line);
-                self.after_commands(index);
-            }
         }
     }
 

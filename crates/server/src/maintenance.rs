@@ -141,7 +141,7 @@ impl Maintenance {
             &lp.bin,
             lp.now.unix_ms,
             || clock.ticks_ns() - began_ns >= slice,
-            |_, _| {},
+            engine,
         );
         let fields_left =
             ochre_engine::field_expiry::run(engine, lp, (self.owner, self.loops), || {

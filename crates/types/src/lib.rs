@@ -2,15 +2,21 @@
 //!
 //! - [`arena`]: blocks of 8-byte steps addressed by 32-bit references;
 //! - [`table`]: the segmented hash table that holds such references;
-//! - `packed`, `list`, `hash`, `set`, `zset`: the collections built on them.
+//! - [`bitmap`], [`hyperloglog`]: what else a string can be;
+//! - [`geohash`]: places on the globe as scores;
+//! - `packed`, `list`, `hash`, `set`, `zset`, `stream`: the collections built on them.
 
 pub mod arena;
+pub mod bitmap;
+pub mod geohash;
 pub mod hash;
+pub mod hyperloglog;
 pub mod limits;
 pub mod list;
 pub mod packed;
 pub mod page;
 pub mod set;
+pub mod stream;
 pub mod table;
 pub mod value;
 pub mod zset;

@@ -9,6 +9,8 @@
 //! by bytes (4, 8, 16, 32, 64 KB), a positive number bounds it by elements, and then by
 //! 8 KB as well. Source: redis.conf, "Advanced config".
 
+use crate::stream::BlockLimit;
+
 /// Conversion thresholds of all collection types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -31,6 +33,10 @@ pub struct Limits {
     /// Pages at each end of a list that stay uncompressed. Kept for `CONFIG`; pages are never
     /// compressed.
     pub list_compress_depth: u32,
+    /// Most bytes of a block of a stream; 0 for no bound.
+    pub stream_node_max_bytes: usize,
+    /// Most entries of a block of a stream; 0 for no bound.
+    pub stream_node_max_entries: usize,
 }
 
 impl Default for Limits {
@@ -45,6 +51,8 @@ impl Default for Limits {
             zset_max_listpack_value: 64,
             list_max_listpack_size: -2,
             list_compress_depth: 0,
+            stream_node_max_bytes: 4096,
+            stream_node_max_entries: 100,
         }
     }
 }
@@ -54,6 +62,12 @@ impl Limits {
     #[inline]
     pub fn list_page(&self) -> PageLimit {
         PageLimit::of(self.list_max_listpack_size)
+    }
+
+    /// What a block of a stream may hold.
+    #[inline]
+    pub fn stream_block(&self) -> BlockLimit {
+        BlockLimit { bytes: self.stream_node_max_bytes, entries: self.stream_node_max_entries }
     }
 }
 

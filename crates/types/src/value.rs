@@ -7,6 +7,7 @@ use crate::hash::{Hash, HashRef};
 use crate::limits::Limits;
 use crate::list::List;
 use crate::set::{Set, SetRef};
+use crate::stream::Stream;
 use crate::table::Stage;
 use crate::zset::{Zset, ZsetRef};
 
@@ -23,6 +24,8 @@ pub enum Type {
     Zset,
     /// A hash.
     Hash,
+    /// A stream.
+    Stream,
 }
 
 impl Type {
@@ -34,11 +37,12 @@ impl Type {
             Self::Set => "set",
             Self::Zset => "zset",
             Self::Hash => "hash",
+            Self::Stream => "stream",
         }
     }
 }
 
-/// A value. Collections are never empty while a key holds them.
+/// A value. Collections are never empty while a key holds them; a stream is none in this sense.
 #[derive(Debug)]
 pub enum Value {
     /// A string's bytes; counted, so that a reply can send them without a copy.
@@ -51,6 +55,8 @@ pub enum Value {
     Zset(Zset),
     /// A hash.
     Hash(Hash),
+    /// A stream.
+    Stream(Box<Stream>),
 }
 
 impl Default for Value {
@@ -69,14 +75,15 @@ impl Value {
             Self::Set(_) => Type::Set,
             Self::Zset(_) => Type::Zset,
             Self::Hash(_) => Type::Hash,
+            Self::Stream(_) => Type::Stream,
         }
     }
 
-    /// Whether it is a collection without elements. A string never is, in this sense.
+    /// Whether it is a collection without elements. A string or a stream never is, in this sense.
     #[inline]
     pub fn is_empty(&self) -> bool {
         match self {
-            Self::Str(_) => false,
+            Self::Str(_) | Self::Stream(_) => false,
             Self::List(list) => list.is_empty(),
             Self::Set(set) => set.is_empty(),
             Self::Zset(zset) => zset.is_empty(),
@@ -102,6 +109,7 @@ impl Value {
             Self::Set(set) => set.heap_bytes(),
             Self::Zset(zset) => zset.heap_bytes(),
             Self::Hash(hash) => hash.heap_bytes(),
+            Self::Stream(stream) => stream.heap_bytes(),
         }
     }
 
@@ -110,6 +118,7 @@ impl Value {
         match self {
             Self::Str(_) => 1,
             Self::List(list) => list.pages().len(),
+            Self::Stream(stream) => stream.free_effort(),
             Self::Set(Set::Table(_)) | Self::Zset(Zset::Tree(_)) | Self::Hash(Hash::Table(_)) => {
                 self.heap_bytes() / 1024
             }
@@ -125,6 +134,7 @@ impl Value {
             Self::Set(set) => Self::Set(set.view().duplicate()),
             Self::Zset(zset) => Self::Zset(duplicate_zset(zset)),
             Self::Hash(hash) => Self::Hash(hash.view().duplicate()),
+            Self::Stream(stream) => Self::Stream(stream.clone()),
         }
     }
 
@@ -136,9 +146,10 @@ impl Value {
             | Self::Zset(Zset::Packed(bytes)) => bytes,
             Self::List(list) => list.into_packed().unwrap_or_default(),
             Self::Str(blob) => Arc::try_unwrap(blob).unwrap_or_default(),
-            Self::Hash(Hash::Table(_)) | Self::Set(Set::Table(_)) | Self::Zset(Zset::Tree(_)) => {
-                Vec::new()
-            }
+            Self::Hash(Hash::Table(_))
+            | Self::Set(Set::Table(_))
+            | Self::Zset(Zset::Tree(_))
+            | Self::Stream(_) => Vec::new(),
         }
     }
 }

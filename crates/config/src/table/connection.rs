@@ -148,8 +148,7 @@ pub(super) const ROWS: &[Directive] = &[
         count(0, i64::MAX, "keys"),
         "1000000",
         "Most keys remembered for client-side caching; 0 for no limit.",
-    )
-    .inert("client-side caching is not there yet"),
+    ),
     row("availability-zone", Kind::Text, "", "Name of the zone that HELLO reports.")
         .later("availability zones"),
     row("rdma-bind", Kind::Text, "", "RDMA addresses to listen on.").immutable().later(NO_RDMA),

@@ -89,6 +89,5 @@ pub(super) const ROWS: &[Directive] = &[
         Kind::Events,
         "",
         "Classes of keyspace events to publish; K and E choose the channels.",
-    )
-    .later("publish and subscribe"),
+    ),
 ];

@@ -1,4 +1,4 @@
-//! CLIENT and its subcommands.
+//! CLIENT and its subcommands; those of TRACKING are in `tracking`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,6 +46,9 @@ const KILL_SYNTAX: &str = "old-format | [ID client-id [client-id ...]] \
 const LIST_SYNTAX: &str =
     "[TYPE normal | master | replica | pubsub] [ID client-id [client-id ...]]";
 
+const TRACKING_SYNTAX: &str = "ON | OFF [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] \
+    [BCAST] [OPTIN] [OPTOUT] [NOLOOP]";
+
 const SUBCOMMANDS: &[SessionRow] = &[
     sub(
         "capa",
@@ -53,6 +56,20 @@ const SUBCOMMANDS: &[SessionRow] = &[
         BASIC,
         capa,
         ("8.0.0", "Says what the client can do.", "capability [capability ...]"),
+    ),
+    sub(
+        "caching",
+        3,
+        BASIC,
+        super::tracking::caching,
+        ("6.0.0", "Says whether the next command's keys are tracked.", "YES | NO"),
+    ),
+    sub(
+        "getredir",
+        2,
+        BASIC,
+        super::tracking::getredir,
+        ("6.0.0", "Gives the client that invalidations go to.", ""),
     ),
     sub("getname", 2, BASIC, getname, ("2.6.9", "Gives the connection's name.", "")),
     help::row("5.0.0", Group::Connection),
@@ -97,6 +114,20 @@ const SUBCOMMANDS: &[SessionRow] = &[
         ("7.2.0", "Names the client's library.", "LIB-NAME libname | LIB-VER libver"),
     ),
     sub("setname", 3, BASIC, setname, ("2.6.9", "Names the connection.", "connection-name")),
+    sub(
+        "tracking",
+        -3,
+        BASIC,
+        super::tracking::tracking,
+        ("6.0.0", "Has the client told when keys change that it may have cached.", TRACKING_SYNTAX),
+    ),
+    sub(
+        "trackinginfo",
+        2,
+        BASIC,
+        super::tracking::trackinginfo,
+        ("6.2.0", "Describes how the connection tracks keys.", ""),
+    ),
     sub(
         "unblock",
         -3,

@@ -78,6 +78,13 @@ pub const COMMANDS: &[SessionRow] = &[
 ];
 
 fn ping(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
+    if turn.session.only_listens() && args.len() <= 2 {
+        let mut reply = turn.reply();
+        reply.array(2);
+        reply.bulk("pong");
+        reply.bulk(args.get(1).unwrap_or(&&b""[..]));
+        return Ok(());
+    }
     match args {
         [_] => turn.reply().pong(),
         [_, message] => turn.reply().bulk(message),
@@ -224,6 +231,8 @@ fn reset(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
         turn.session.monitor = false;
         turn.engine.monitors.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     }
+    crate::tracking::stop(turn.engine, turn.session);
+    crate::pubsub::unsubscribe_all(turn.engine, turn.session);
     let session = &mut *turn.session;
     session.select(0);
     session.set_protocol(Protocol::Resp2);

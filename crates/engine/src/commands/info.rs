@@ -11,6 +11,7 @@ use ochre_command::args::is;
 use ochre_command::spec::{Categories, Flags, Group};
 use ochre_keyspace::lazyfree;
 use ochre_observe::stats::LoopStats;
+use ochre_pubsub::Kind;
 
 use crate::engine::{Facts, Pause};
 use crate::registry::{Row, SessionRow};
@@ -52,6 +53,8 @@ struct Numbers<'a> {
     stats: LoopStats,
     turn: &'a Turn<'a>,
     dbs: Vec<DbNumbers>,
+    /// Keys that clients cache, and the sum of the clients of each.
+    tracked: (usize, usize),
     overhead: usize,
     used: usize,
 }
@@ -87,7 +90,10 @@ fn render(turn: &mut Turn<'_>, wanted: &[&str]) -> String {
     let used = ochre_base::memory::note_peak();
     let now = turn.lp.now.unix_ms;
     let (mut dbs, mut overhead) = (vec![DbNumbers::default(); 16], 0);
+    let mut tracked = (0, 0);
     turn.each_shard(|shard| {
+        let (keys, items) = shard.tracked();
+        tracked = (tracked.0 + keys, tracked.1 + items);
         for (index, db) in shard.dbs().iter().enumerate() {
             if index >= dbs.len() {
                 dbs.resize_with(index + 1, DbNumbers::default);
@@ -100,6 +106,7 @@ fn render(turn: &mut Turn<'_>, wanted: &[&str]) -> String {
         }
     });
     let numbers = Numbers {
+        tracked,
         facts: turn.engine.host.facts(),
         stats: turn.engine.all_stats(),
         turn,
@@ -221,8 +228,8 @@ fn clients(numbers: &Numbers<'_>, out: &mut String) {
         "client_recent_max_input_buffer": largest(|i| i.query_bytes.load(Ordering::Relaxed)),
         "client_recent_max_output_buffer": largest(|i| i.output_bytes.load(Ordering::Relaxed)),
         "blocked_clients": engine.blocked.load(Ordering::Relaxed),
-        "tracking_clients": 0,
-        "pubsub_clients": 0,
+        "tracking_clients": engine.tracking.clients.load(Ordering::Relaxed),
+        "pubsub_clients": engine.pubsub_clients.load(Ordering::Relaxed),
         "watching_clients": watching,
         "clients_in_timeout_table": timed,
         "total_watched_keys": all.iter().map(|i| i.watching.load(Ordering::Relaxed)).sum::<u32>(),
@@ -372,7 +379,8 @@ fn threads(numbers: &Numbers<'_>, out: &mut String) {
 
 fn stats(numbers: &Numbers<'_>, out: &mut String) {
     let stats = &numbers.stats;
-    let rates = numbers.turn.engine.rates();
+    let engine = numbers.turn.engine;
+    let rates = engine.rates();
     out.push_str("# Stats\r\n");
     fields!(out,
         "total_connections_received": stats.connections,
@@ -403,9 +411,9 @@ fn stats(numbers: &Numbers<'_>, out: &mut String) {
         "current_eviction_exceeded_time": 0,
         "keyspace_hits": stats.keyspace_hits,
         "keyspace_misses": stats.keyspace_misses,
-        "pubsub_channels": 0,
-        "pubsub_patterns": 0,
-        "pubsubshard_channels": 0,
+        "pubsub_channels": engine.channels.count(Kind::Channel),
+        "pubsub_patterns": engine.channels.count(Kind::Pattern),
+        "pubsubshard_channels": engine.channels.count(Kind::Shard),
         "latest_fork_usec": 0,
         "total_forks": 0,
         "migrate_cached_sockets": 0,
@@ -416,9 +424,9 @@ fn stats(numbers: &Numbers<'_>, out: &mut String) {
         "active_defrag_key_misses": 0,
         "total_active_defrag_time": 0,
         "current_active_defrag_time": 0,
-        "tracking_total_keys": 0,
-        "tracking_total_items": 0,
-        "tracking_total_prefixes": 0,
+        "tracking_total_keys": numbers.tracked.0,
+        "tracking_total_items": numbers.tracked.1,
+        "tracking_total_prefixes": engine.tracking.prefixes.count(),
         "unexpected_error_replies": 0,
         "total_error_replies": stats.error_replies,
         "dump_payload_sanitizations": 0,

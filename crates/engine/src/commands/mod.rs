@@ -10,7 +10,9 @@ pub mod info;
 pub mod latency;
 pub mod logs;
 pub mod memory;
+pub mod pubsub;
 pub mod server;
+mod tracking;
 pub mod transaction;
 
 use crate::registry::SessionRow;
@@ -26,6 +28,7 @@ pub const TABLES: &[&[SessionRow]] = &[
     latency::COMMANDS,
     logs::COMMANDS,
     memory::COMMANDS,
+    pubsub::COMMANDS,
     server::COMMANDS,
     transaction::COMMANDS,
 ];

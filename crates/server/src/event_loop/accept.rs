@@ -175,6 +175,8 @@ fn client_info(
         protocol: AtomicU16::new(2),
         multi: AtomicU32::new(0),
         watching: AtomicU32::new(0),
+        subscriptions: Default::default(),
+        redirect: AtomicI64::new(-1),
         last_row: AtomicU16::new(0),
         query_bytes: AtomicU64::new(0),
         query_room: AtomicU64::new(0),

@@ -14,9 +14,9 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ochre_config::special::{CLASS_NORMAL, OutputLimit};
+use ochre_config::special::{CLASS_NORMAL, CLASS_PUBSUB, OutputLimit};
 use ochre_engine::mailbox::Message;
-use ochre_engine::session::{ClientInfo, FLAG_NO_EVICT, FLAG_UNAUTHENTICATED};
+use ochre_engine::session::{ClientInfo, FLAG_NO_EVICT, FLAG_PUBSUB, FLAG_UNAUTHENTICATED};
 
 use super::{EventLoop, shown};
 
@@ -78,7 +78,9 @@ impl EventLoop {
     /// Whether a client that does not take its output is to be closed; says so in the log.
     pub(super) fn is_over_output_limit(&mut self, index: usize) -> bool {
         let Some(Some(connection)) = self.connections.get_mut(index) else { return false };
-        let limit = &self.lp.live.settings.output_limits[CLASS_NORMAL];
+        let listens = connection.session.info.has_flag(FLAG_PUBSUB);
+        let class = if listens { CLASS_PUBSUB } else { CLASS_NORMAL };
+        let limit = &self.lp.live.settings.output_limits[class];
         let pending = connection.output.pending() as u64;
         connection.session.info.output_bytes.store(pending, Ordering::Relaxed);
         let now = self.lp.now.unix_ms / 1000;
