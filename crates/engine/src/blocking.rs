@@ -5,6 +5,10 @@
 //! first served, each by running the waiter's command cut down to that key. Whoever claims a waiter ends
 //! its wait; the others find it claimed. The reply travels through the mailbox of the waiter's loop.
 //!
+//! Readers of streams take nothing away: one new entry serves all of them, and each is asked first
+//! whether there is anything for it ([`waiting::is_ready`]), for its claim cannot be taken back. A
+//! consumer group's readers are served an error when their key or group goes.
+//!
 //! A waiter may write a second key (BLMOVE). A writer's locks must then hold that key's shard too:
 //! `with_destinations` looks at the waiters of the shards it holds, and takes all locks when one of
 //! them needs a shard that is not held. Such a waiter is rare, and the check costs one test of an empty
@@ -17,9 +21,11 @@ use ochre_base::hash::hash;
 use ochre_command::Key;
 use ochre_command::ctx::{Block, OnTimeout};
 use ochre_command::data::Data;
+use ochre_families::stream::waiting;
 use ochre_keyspace::lock::Locked;
 use ochre_keyspace::shard::{BlockedCommand, Waiter};
 use ochre_resp::{Protocol, Reply};
+use ochre_types::value::Type;
 
 use crate::engine::Engine;
 use crate::execute::call;
@@ -93,30 +99,46 @@ pub(crate) fn serve(engine: &'static Engine, data: &mut Data<'_>) {
 fn serve_key(engine: &'static Engine, data: &mut Data<'_>, name: &[u8]) {
     let key = Key::new(name);
     let db = data.db;
+    serve_readers(engine, data, key);
     let mut position = 0;
     while let Some((_, waiter)) = data.locked.shard_mut(key.hash).waiter(db, name, position) {
         let Some(slot) = data.find(key) else { return };
-        if data.type_at(key, slot) != waiter.command.wants {
+        let wants = waiter.command.wants;
+        if wants == Type::Stream || data.type_at(key, slot) != wants {
             position += 1;
             continue;
         }
         if waiter.claim() {
-            serve_one(engine, data, name, &waiter);
+            let command = &waiter.command;
+            let mut args: Vec<&[u8]> = command.args.iter().map(Vec::as_slice).collect();
+            if let Some(place) = args.get_mut(command.key_at) {
+                *place = name;
+            }
+            serve_one(engine, data, &args, &waiter);
         }
     }
 }
 
-fn serve_one(engine: &'static Engine, data: &mut Data<'_>, name: &[u8], waiter: &Waiter) {
-    let command = &waiter.command;
-    let mut args: Vec<&[u8]> = command.args.iter().map(Vec::as_slice).collect();
-    if let Some(place) = args.get_mut(command.key_at) {
-        *place = name;
+/// Serves those who read a stream: all of them, for reading takes nothing away, and also when the key
+/// is gone, for then a group's readers are to be told.
+fn serve_readers(engine: &'static Engine, data: &mut Data<'_>, key: Key<'_>) {
+    let waiters = data.locked.shard_mut(key.hash).stream_waiters(data.db, key.name);
+    for waiter in waiters {
+        let args: Vec<&[u8]> = waiter.command.args.iter().map(Vec::as_slice).collect();
+        let Some(args) = waiting::narrow(&args, key.name) else { continue };
+        if waiting::is_ready(data, key, &args) && waiter.claim() {
+            serve_one(engine, data, &args, &waiter);
+        }
     }
-    let Some(row) = engine.registry.resolve(&args) else { return };
+}
+
+fn serve_one(engine: &'static Engine, data: &mut Data<'_>, args: &[&[u8]], waiter: &Waiter) {
+    let command = &waiter.command;
+    let Some(row) = engine.registry.resolve(args) else { return };
     let protocol = if command.protocol == 3 { Protocol::Resp3 } else { Protocol::Resp2 };
     let mut out = Vec::new();
     let kept = std::mem::take(&mut data.work.blobs);
-    let (error, _) = call(data, Reply::new(&mut out, protocol), row, &args, false);
+    let (error, _) = call(data, Reply::new(&mut out, protocol), row, args, false);
     let blobs = std::mem::replace(&mut data.work.blobs, kept);
     if let Some(error) = error {
         Reply::new(&mut out, protocol).error(error.0.as_bytes());

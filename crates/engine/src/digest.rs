@@ -14,6 +14,7 @@ use ochre_keyspace::shard::{DbIndex, Shard};
 use ochre_types::hash::HashRef;
 use ochre_types::list::ListRef;
 use ochre_types::set::SetRef;
+use ochre_types::stream::Stream;
 use ochre_types::value::{Type, Value};
 use ochre_types::zset::ZsetRef;
 use sha1::{Digest as _, Sha1};
@@ -123,7 +124,6 @@ fn add_value(sum: &mut Sum, shard: &Shard, index: DbIndex, entry: &Entry<'_>, no
                 sum.xor(&part.0);
             }
         }
-        Type::Stream => {}
         Type::Hash => {
             let now = now_ms.max(0) as u64;
             for field in hash_view(stored).into_iter().flat_map(|hash| hash.iter(now)) {
@@ -131,6 +131,15 @@ fn add_value(sum: &mut Sum, shard: &Shard, index: DbIndex, entry: &Entry<'_>, no
                 part.mix(field.name.text(&mut room));
                 part.mix(field.value.text(&mut other));
                 sum.xor(&part.0);
+            }
+        }
+        Type::Stream => {
+            for entry in stream_view(stored).into_iter().flat_map(Stream::iter) {
+                sum.mix(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                for (field, value) in entry.pairs() {
+                    sum.mix(field.text(&mut room));
+                    sum.mix(value.text(&mut other));
+                }
             }
         }
     }
@@ -188,6 +197,13 @@ fn hash_view(stored: Stored<'_>) -> Option<HashRef<'_>> {
         Stored::Inline(Kind::Hash, bytes) => Some(HashRef::Packed(bytes)),
         Stored::Inline(Kind::HashEx, bytes) => Some(HashRef::PackedEx(bytes)),
         Stored::Object(Value::Hash(hash)) => Some(hash.view()),
+        _ => None,
+    }
+}
+
+fn stream_view(stored: Stored<'_>) -> Option<&Stream> {
+    match stored {
+        Stored::Object(Value::Stream(stream)) => Some(stream),
         _ => None,
     }
 }

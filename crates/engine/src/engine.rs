@@ -160,6 +160,8 @@ pub struct Engine {
     pub stopping: AtomicBool,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// DEBUG PAUSE-CRON: what is done about once a second is not done.
+    pub cron_paused: AtomicBool,
     /// Who listens to what.
     pub channels: Channels,
     /// Clients that listen to anything.
@@ -214,6 +216,7 @@ impl Engine {
             blocked: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
             active_expire: AtomicBool::new(true),
+            cron_paused: AtomicBool::new(false),
             channels: Channels::default(),
             pubsub_clients: AtomicU32::new(0),
             tracking: tracking::Shared::default(),

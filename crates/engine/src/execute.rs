@@ -37,7 +37,7 @@ pub(crate) fn execute<'a>(
     let start = turn.out.buffer().len();
     let Some(row) = row else {
         refuse(turn, None, &gate::unknown_command(args));
-        finish_reply(turn, start);
+        finish_reply(turn, None, start);
         return Step::Done;
     };
     match gate::check(turn, row, args) {
@@ -54,7 +54,7 @@ pub(crate) fn execute<'a>(
             }
         }
     }
-    finish_reply(turn, start);
+    finish_reply(turn, Some(row), start);
     Step::Done
 }
 
@@ -221,7 +221,7 @@ pub(crate) fn fail(turn: &mut Turn<'_>, row: &Row, error: &ReplyError) {
 
 /// Drops the reply when CLIENT REPLY says so.
 #[inline]
-fn finish_reply(turn: &mut Turn<'_>, start: usize) {
+fn finish_reply(turn: &mut Turn<'_>, row: Option<&Row>, start: usize) {
     match turn.session.reply_mode {
         ReplyMode::On => return,
         ReplyMode::Off => {}
@@ -231,7 +231,11 @@ fn finish_reply(turn: &mut Turn<'_>, start: usize) {
             return;
         }
     }
-    turn.out.retract(start);
+    // A confirmation of SUBSCRIBE and its kin is a push, not a reply.
+    const LISTENS: Flags = Flags::PUBSUB.union(Flags::NOSCRIPT);
+    if !row.is_some_and(|row| row.spec.flags.contains(LISTENS)) {
+        turn.out.retract(start);
+    }
 }
 
 /// Notes in the shared part whether the session is in a transaction.

@@ -12,6 +12,7 @@ use ochre_keyspace::evict::Order;
 use crate::engine::Engine;
 use crate::engine::Pause;
 use crate::registry::Row;
+use crate::tracking;
 use crate::turn::{LoopState, Turn};
 
 /// What becomes of a command.
@@ -74,6 +75,9 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
         if !fits && wants_room {
             return Verdict::Refuse(OOM);
         }
+    }
+    if turn.session.tracking.is_some() {
+        tracking::deliver_own(turn);
     }
     if turn.session.only_listens() && !allowed_to_listeners(row) {
         return Verdict::Refuse(ReplyError::new(format!(

@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::tracking::Names;
+use crate::tracking::{Cause, Names};
 
 /// A message to a loop.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ pub enum Message {
         clients: Vec<u64>,
         /// The keys; none: all of them.
         names: Names,
-        /// `clients` get it in others' names.
-        redirected: bool,
+        /// Why the clients get it.
+        cause: Cause,
     },
     /// A line for the loop's monitors.
     Monitor(Arc<[u8]>),
@@ -101,6 +101,21 @@ impl Mailbox {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.asleep = false;
         std::mem::swap(&mut queue.messages, into);
+    }
+
+    /// Takes out the invalidations for one client.
+    pub(crate) fn take_invalidations(&self, of: u64) -> Vec<(Names, Cause)> {
+        let mut taken = Vec::new();
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.messages.retain_mut(|message| match message {
+            Message::Invalidate { clients, names, cause } if clients.contains(&of) => {
+                clients.retain(|client| *client != of);
+                taken.push((names.clone(), *cause));
+                !clients.is_empty()
+            }
+            _ => true,
+        });
+        taken
     }
 
     /// Before the loop waits for events: from here on it has to be woken. False when there are

@@ -24,6 +24,7 @@ use ochre_command::spec::{Flags, KeyFlags};
 use ochre_keyspace::lock::{Locked, ShardId};
 use ochre_keyspace::notify::{Interest, Reader};
 use ochre_pubsub::{Prefixes, Target};
+use ochre_resp::{Protocol, Reply};
 
 use crate::engine::Engine;
 use crate::mailbox::Message;
@@ -33,6 +34,9 @@ use crate::turn::Turn;
 
 /// Keys taken out at once when the tables are full, so that no command pays for a backlog alone.
 const TRIM: usize = 100;
+
+/// The channel on which clients of RESP2 get the invalidations that others redirect to them.
+const INVALIDATE: &str = "__redis__:invalidate";
 
 /// What of tracking all loops share.
 #[derive(Debug, Default)]
@@ -45,6 +49,19 @@ pub struct Shared {
     pub keys: AtomicI64,
     /// Where trimming goes on.
     cursor: AtomicUsize,
+}
+
+/// Why a client is told that something is stale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It read the keys. It means nothing to a client that tracks by prefix by now.
+    Read,
+    /// The keys begin with its prefix.
+    Prefix,
+    /// Everything was flushed.
+    Flush,
+    /// Another client that redirects to it is told.
+    Redirect,
 }
 
 /// Names that are stale; none: all of them.
@@ -146,8 +163,7 @@ pub(crate) fn remember(
     });
 }
 
-/// After a command or transaction: CLIENT CACHING is used up, and full tables are trimmed. No lock is
-/// held.
+/// After a command or transaction: CLIENT CACHING is used up.
 #[cold]
 pub(crate) fn after_command(turn: &mut Turn<'_>, row: &Row) {
     if let Some(tracking) = &mut turn.session.tracking
@@ -157,14 +173,11 @@ pub(crate) fn after_command(turn: &mut Turn<'_>, row: &Row) {
     {
         tracking.caching = None;
     }
-    let max = turn.lp.live.settings.tracking_table_max_keys;
-    if max > 0 {
-        trim(turn.engine, i64::try_from(max).unwrap_or(i64::MAX));
-    }
 }
 
-fn trim(engine: &Engine, max: i64) {
-    let mut left = TRIM;
+/// Takes keys out of the tables until they hold at most `max`, or `left` were taken out. No lock is held.
+pub fn trim(engine: &Engine, max: u64, mut left: usize) {
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
     let mut empty = 0;
     while left > 0
         && empty < engine.shards.count()
@@ -180,6 +193,48 @@ fn trim(engine: &Engine, max: i64) {
         match found {
             Some(()) => (left, empty) = (left - 1, 0),
             None => empty += 1,
+        }
+    }
+}
+
+/// Before a command of a tracking session runs: full tables are trimmed, and what was evicted to make
+/// room comes before the command's reply, as from the peers.
+#[cold]
+pub(crate) fn deliver_own(turn: &mut Turn<'_>) {
+    let max = turn.lp.live.settings.tracking_table_max_keys;
+    if max > 0 {
+        trim(turn.engine, max, TRIM);
+    }
+    let Some(tracking) = &turn.session.tracking else { return };
+    if tracking.redirect != 0 {
+        return;
+    }
+    let own =
+        turn.engine.mailboxes[usize::from(turn.lp.index)].take_invalidations(turn.session.id());
+    for (names, _) in own {
+        write_invalidation(turn.session, &names, false, turn.out.buffer());
+    }
+}
+
+/// Writes an invalidation to a client, if there is a way to tell it; `redirected`: another client reads
+/// and redirects to it.
+pub fn write_invalidation(session: &Session, names: &Names, redirected: bool, out: &mut Vec<u8>) {
+    let mut reply = Reply::new(out, session.protocol);
+    if session.protocol == Protocol::Resp3 {
+        reply.push(2);
+        reply.bulk("invalidate");
+    } else if redirected && session.subscriptions.is_some() {
+        reply.array(3);
+        reply.bulk("message");
+        reply.bulk(INVALIDATE);
+    } else {
+        return;
+    }
+    match names {
+        None => reply.null_array(),
+        Some(names) => {
+            reply.array(names.len());
+            names.iter().for_each(|name| reply.bulk(name));
         }
     }
 }
@@ -204,14 +259,14 @@ pub(crate) fn invalidate(engine: &Engine, name: &[u8], readers: &[Reader], write
         .filter(|reader| !(reader.noloop && reader.client == writer))
         .map(|reader| (reader.event_loop, reader.client))
         .collect();
-    post(engine, targets, &Some(Arc::new([name.into()])));
+    post(engine, targets, &Some(Arc::new([name.into()])), Cause::Read);
 }
 
 /// Tells the clients that cache by prefix of changed keys.
 pub(crate) fn broadcast(engine: &Engine, keys: &[Vec<u8>], writer: u64) {
     engine.tracking.prefixes.each_match(keys, writer, |names, targets| {
         let names: Arc<[Box<[u8]>]> = names.iter().map(|name| Box::from(*name)).collect();
-        post(engine, targets.to_vec(), &Some(names));
+        post(engine, targets.to_vec(), &Some(names), Cause::Prefix);
     });
 }
 
@@ -224,14 +279,15 @@ pub(crate) fn invalidate_all(engine: &Engine, locked: &mut Locked<'_>) {
     engine.tracking.keys.store(0, Ordering::Relaxed);
     let all = engine.clients.all();
     let tracking = all.iter().filter(|info| info.has_flag(FLAG_TRACKING));
-    post(engine, tracking.map(|info| (info.event_loop, info.id)).collect(), &None);
+    let targets = tracking.map(|info| (info.event_loop, info.id)).collect();
+    post(engine, targets, &None, Cause::Flush);
 }
 
-fn post(engine: &Engine, mut targets: Vec<(u16, u64)>, names: &Names) {
+fn post(engine: &Engine, mut targets: Vec<(u16, u64)>, names: &Names, cause: Cause) {
     targets.sort_unstable();
     for part in targets.chunk_by(|a, b| a.0 == b.0) {
         let clients = part.iter().map(|(_, client)| *client).collect();
         let names = names.clone();
-        engine.tell(part[0].0, Message::Invalidate { clients, names, redirected: false });
+        engine.tell(part[0].0, Message::Invalidate { clients, names, cause });
     }
 }

@@ -330,10 +330,7 @@ mod tests {
         assert_eq!(bench.run("TYPE h"), "+string|");
         assert_eq!(bench.run("OBJECT ENCODING h"), "$3|raw|");
         // A count that is noted is a change; one that is read again is none.
-        assert_eq!(
-            bench.log_text(),
-            "SELECT 0; PFADD h; PFADD h a b c; PFCOUNT h; PFADD g c d"
-        );
+        assert_eq!(bench.log_text(), "SELECT 0; PFADD h; PFADD h a b c; PFCOUNT h; PFADD g c d");
     }
 
     #[test]

@@ -8,9 +8,10 @@ use ochre_command::args::{Cursor, int, is};
 use ochre_command::data::type_of;
 use ochre_command::outcome::{BAD_CURSOR, DB_OUT_OF_RANGE, NOT_INTEGER, SYNTAX};
 use ochre_command::spec::{Categories, CommandSpec, Flags, Group};
-use ochre_command::{Ctx, Key, ReplyError, Result};
+use ochre_command::{Ctx, ReplyError, Result};
 use ochre_keyspace::lock::ShardId;
 use ochre_keyspace::shard::DbIndex;
+use ochre_types::value::Type;
 
 const WALK: Flags = Flags::READONLY.union(Flags::WALKS_SHARDS);
 const FLUSH: Flags = Flags::WRITE.union(Flags::ALL_KEYS);
@@ -219,17 +220,24 @@ fn flushall(ctx: &mut Ctx<'_>) -> Result {
 fn flush(ctx: &mut Ctx<'_>, chosen: impl Fn(DbIndex) -> bool, lazy: bool) -> Result {
     let mut removed = 0;
     let mut tables = Vec::new();
+    let mut awaited = Vec::new();
     for shard in ctx.data.locked.each_mut() {
         for index in 0..shard.dbs().len() as DbIndex {
             if !chosen(index) || shard.db(index).is_empty() {
                 continue;
             }
             shard.mark_db_changed(index, None);
+            // Readers in a consumer group are told that their key is gone.
+            let readers = shard
+                .waiters()
+                .filter(|(db, _, waiter)| *db == index && waiter.command.wants == Type::Stream);
+            awaited.extend(readers.map(|(db, name, _)| (db, name.to_vec())));
             let table = shard.take_db(index);
             removed += table.len() as u64;
             tables.push(table);
         }
     }
+    ctx.data.work.ready.append(&mut awaited);
     ctx.data.work.flushed = true;
     for table in tables {
         if lazy {
@@ -262,11 +270,8 @@ fn swapdb(ctx: &mut Ctx<'_>) -> Result {
             shard.mark_db_changed(b, Some(shard.db(a)));
             shard.swap_dbs(a, b);
             let awaited = shard.waiters().filter(|(db, _, _)| *db == a || *db == b);
-            let awaited: Vec<(DbIndex, Vec<u8>)> =
-                awaited.map(|(db, name, _)| (db, name.to_vec())).collect();
-            let there =
-                |(db, name): &(DbIndex, Vec<u8>)| shard.db(*db).find(Key::new(name)).is_some();
-            ready.extend(awaited.into_iter().filter(there));
+            // A key that is gone matters too, to readers of a consumer group.
+            ready.extend(awaited.map(|(db, name, _)| (db, name.to_vec())));
         }
         ctx.data.work.ready.append(&mut ready);
         ctx.data.work.counts.dirty += 1;

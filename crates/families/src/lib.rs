@@ -12,6 +12,7 @@ pub mod bitmap;
 mod collection;
 pub mod expire;
 pub mod generic;
+pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod keyspace;
@@ -20,6 +21,8 @@ pub mod object;
 #[cfg(test)]
 mod replay_tests;
 pub mod set;
+pub mod sort;
+pub mod stream;
 pub mod string;
 #[cfg(test)]
 mod testing;
@@ -30,6 +33,8 @@ pub const TABLES: &[&[CommandSpec]] = &[
     bitmap::bits::COMMANDS,
     bitmap::combine::COMMANDS,
     bitmap::field::COMMANDS,
+    geo::members::COMMANDS,
+    geo::search::COMMANDS,
     hash::expire::COMMANDS,
     hash::get_set::COMMANDS,
     hash::increment::COMMANDS,
@@ -44,6 +49,16 @@ pub const TABLES: &[&[CommandSpec]] = &[
     set::members::COMMANDS,
     set::random::COMMANDS,
     keyspace::COMMANDS,
+    stream::acknowledge::COMMANDS,
+    stream::add::COMMANDS,
+    stream::claim::COMMANDS,
+    stream::delete::COMMANDS,
+    stream::group::COMMANDS,
+    stream::info::COMMANDS,
+    stream::pending::COMMANDS,
+    stream::range::COMMANDS,
+    stream::read::COMMANDS,
+    sort::COMMANDS,
     string::read::COMMANDS,
     string::set::COMMANDS,
     string::change::COMMANDS,

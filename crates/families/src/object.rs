@@ -6,7 +6,7 @@
 use ochre_command::Ctx;
 use ochre_command::outcome::{self, ReplyError, Result};
 use ochre_command::spec::{CommandSpec, Flags, Group, KeyFlags, KeySpec};
-use ochre_keyspace::db::Stored;
+use ochre_keyspace::db::{Stored, Text};
 use ochre_keyspace::entry::Kind;
 use ochre_types::hash::HashRef;
 use ochre_types::list::ListRef;
@@ -129,11 +129,14 @@ fn idletime(ctx: &mut Ctx<'_>) -> Result {
     Ok(())
 }
 
-/// A value belongs to one key: there is nothing to count.
+/// A value belongs to one key: there is nothing to count. Small integers are said to be shared, as
+/// they are by the peers.
 fn refcount(ctx: &mut Ctx<'_>) -> Result {
-    if place(ctx).is_some() {
-        ctx.reply.integer(1);
-    }
+    const SHARED: std::ops::Range<i64> = 0..10_000;
+    let Some(slot) = place(ctx) else { return Ok(()) };
+    let text = ctx.data.text_at(ctx.key(2), slot);
+    let shared = matches!(text, Ok(Text::Int(n)) if SHARED.contains(&n));
+    ctx.reply.integer(if shared { i64::from(i32::MAX) } else { 1 });
     Ok(())
 }
 

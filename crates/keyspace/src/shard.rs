@@ -186,6 +186,14 @@ impl Shard {
         queue.get(from).map(|waiter| (from, Arc::clone(waiter)))
     }
 
+    /// The unclaimed waiters of a key that want a stream, in the order of their arrival.
+    pub fn stream_waiters(&self, db: DbIndex, key: &[u8]) -> Vec<Arc<Waiter>> {
+        let wants =
+            |waiter: &&Arc<Waiter>| waiter.command.wants == Type::Stream && !waiter.is_claimed();
+        let queue = self.waiters.get(&(db, Box::from(key)));
+        queue.into_iter().flatten().filter(wants).cloned().collect()
+    }
+
     /// Whether a client waits for a key.
     pub fn is_awaited(&self, db: DbIndex, key: &[u8]) -> bool {
         !self.waiters.is_empty() && self.waiters.contains_key(&(db, Box::from(key)))

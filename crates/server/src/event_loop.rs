@@ -1,7 +1,7 @@
 //! An event loop: owns connections, reads, runs commands, writes. Loop 0 also accepts.
 //!
-//! A turn: accept; wait for events; read each ready connection once and run its commands; take the mailbox;
-//! look after clients whose state changed; write each connection's output once; a slice of maintenance.
+//! A turn: accept; wait for events; take the mailbox; read each ready connection once and run its commands; take
+//! the mailbox again; look after clients whose state changed; write each connection's output once; a slice of maintenance.
 //! Nothing here blocks but the wait, and the wait ends with an event, a message, or the next timer.
 //!
 //! - [`accept`]: new connections, from the listening sockets to the loop that owns them;
@@ -41,6 +41,8 @@ const WAKER: Token = Token(usize::MAX);
 const EVENTS: usize = 256;
 /// How long the end waits for clients to read what is written already.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// Keys cached by clients that are forgotten at once, when the tables are full.
+const TRACKED_KEYS: usize = 10_000;
 /// Time between two looks at the clients that have not read it.
 const FAREWELL_STEP: Duration = Duration::from_millis(2);
 
@@ -155,6 +157,8 @@ impl EventLoop {
             }
             let began = self.shared.clock.ticks_ns();
             self.begin_turn();
+            // What others sent before a client's next command reaches it before the command's reply.
+            self.take_messages(&mut messages);
             for index in std::mem::take(&mut self.unread) {
                 self.readable(index);
             }
@@ -177,10 +181,7 @@ impl EventLoop {
             }
             self.accept_rest();
             self.take_intake();
-            self.mailbox().take(&mut messages);
-            for message in messages.drain(..) {
-                self.receive(message);
-            }
+            self.take_messages(&mut messages);
             self.look_after();
             self.run_timers();
             self.flush_all();
@@ -188,6 +189,13 @@ impl EventLoop {
         }
         self.say_farewell();
         Ok(())
+    }
+
+    fn take_messages(&mut self, room: &mut Vec<Message>) {
+        self.mailbox().take(room);
+        for message in room.drain(..) {
+            self.receive(message);
+        }
     }
 
     fn mailbox(&self) -> &'static Mailbox {
@@ -353,8 +361,8 @@ impl EventLoop {
                 }
             }
             Message::Push { clients, bytes } => self.deliver(&clients, &bytes),
-            Message::Invalidate { clients, names, redirected } => {
-                self.invalidate(&clients, &names, redirected);
+            Message::Invalidate { clients, names, cause } => {
+                self.invalidate(&clients, &names, cause);
             }
             Message::Monitor(line) => self.show_monitors(&line),
             Message::LookAround => self.resume_paused(),
@@ -363,10 +371,15 @@ impl EventLoop {
 
     fn end_turn(&mut self, began_ns: u64) {
         self.maintenance.turn(self.engine, &mut self.lp, &self.shared.clock);
-        if self.maintenance.clients_are_due(self.lp.now.unix_ms) {
+        let paused = self.engine.cron_paused.load(Ordering::Relaxed);
+        if !paused && self.maintenance.clients_are_due(self.lp.now.unix_ms) {
             self.inspect_clients();
             if self.lp.index == 0 {
                 self.engine.measure(self.lp.now.mono_us);
+                let max = self.lp.live.settings.tracking_table_max_keys;
+                if max > 0 {
+                    tracking::trim(self.engine, max, TRACKED_KEYS);
+                }
             }
         }
         self.watch_memory();

@@ -87,12 +87,9 @@ impl Grid {
 
     /// The west and east edge, the south and north edge.
     fn edges(self, cell: Cell) -> ([f64; 2], [f64; 2]) {
-        let edge = |step: f64, max: f64| {
-            -max + step / f64::from(1 << cell.steps) * (max + max)
-        };
-        let pair = |step: u32, max: f64| {
-            [edge(f64::from(step), max), edge(f64::from(step) + 1.0, max)]
-        };
+        let edge = |step: f64, max: f64| -max + step / f64::from(1 << cell.steps) * (max + max);
+        let pair =
+            |step: u32, max: f64| [edge(f64::from(step), max), edge(f64::from(step) + 1.0, max)];
         (pair(cell.east, self.longitude_max), pair(cell.north, self.latitude_max))
     }
 }

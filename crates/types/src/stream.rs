@@ -188,12 +188,6 @@ impl Stream {
         self.groups.get_mut(name)
     }
 
-    /// A group to be changed, beside the entries.
-    pub fn split_group(&mut self, name: &[u8]) -> Option<(Entries<'_>, &mut Group)> {
-        let group = self.groups.get_mut(name)?;
-        Some((Entries { blocks: &self.blocks }, group))
-    }
-
     /// Groups in the order of their names.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = (&[u8], &Group)> {
         self.groups.iter().map(|(name, group)| (&**name, group))
@@ -254,9 +248,9 @@ impl Stream {
         read.map(|read| added.saturating_sub(read))
     }
 
-    /// The count of entries read of a group that goes on from where it is to `id`, the next entry.
-    pub fn advance(&self, group: &Group, id: StreamId) -> Option<i64> {
-        match group.entries_read {
+    /// What a group's count of entries read becomes when it reads `id`, the next entry.
+    pub fn advance(&self, entries_read: Option<i64>, id: StreamId) -> Option<i64> {
+        match entries_read {
             Some(read) if !self.has_gap_from(id) => Some(read.saturating_add(1)),
             old if self.entries_added == 0 => old,
             _ => self.count_up_to(id),
@@ -281,26 +275,6 @@ impl Stream {
     pub fn free_effort(&self) -> usize {
         let pending: usize = self.groups.values().map(|group| group.pending_count() / 8 + 1).sum();
         self.blocks.len() + pending + 1
-    }
-}
-
-/// The entries of a stream, beside a group that is lent out for changes.
-#[derive(Debug, Clone, Copy)]
-pub struct Entries<'a> {
-    blocks: &'a BTreeMap<StreamId, Block>,
-}
-
-impl<'a> Entries<'a> {
-    /// The entry with an id.
-    pub fn entry(self, id: StreamId) -> Option<EntryRef<'a>> {
-        let (_, block) = self.blocks.range(..=id).next_back()?;
-        let place = block.find(id)?;
-        (!place.deleted).then(|| block.entry(&place))
-    }
-
-    /// Entries with ids from `start` to `end`, ascending.
-    pub fn range(self, start: StreamId, end: StreamId) -> Range<'a> {
-        Range::new(self.blocks, start, end, Order::Ascending)
     }
 }
 

@@ -58,13 +58,11 @@ pub(super) const ROWS: &[Directive] = &[
         .also(&["zset-max-ziplist-value"]),
     row("hll-sparse-max-bytes", size(), "3000", "Longest HyperLogLog in compact form.")
         .inert("there are no HyperLogLogs yet"),
-    row("stream-node-max-bytes", size(), "4096", "Largest block of a stream; 0 for no limit.")
-        .inert("there are no streams yet"),
+    row("stream-node-max-bytes", size(), "4096", "Largest block of a stream; 0 for no limit."),
     row(
         "stream-node-max-entries",
         entries(),
         "100",
         "Most entries in a block of a stream; 0 for no limit.",
-    )
-    .inert("there are no streams yet"),
+    ),
 ];

@@ -96,6 +96,7 @@ pub const COMMANDS: &[SessionRow] = &[SessionRow::container(
             "Does nothing: tables split and merge segment by segment.",
             "on",
         ),
+        sub("pause-cron", 3, NONE, pause_cron, "Holds periodic work back.", "on"),
         sub(
             "set-active-expire",
             3,
@@ -113,6 +114,13 @@ pub const COMMANDS: &[SessionRow] = &[SessionRow::container(
 
 /// A switch for internals that Ochre does not have.
 fn accepted(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
+    turn.reply().ok();
+    Ok(())
+}
+
+fn pause_cron(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
+    let paused = ochre_command::args::int(args[2])? != 0;
+    turn.engine.cron_paused.store(paused, Ordering::Relaxed);
     turn.reply().ok();
     Ok(())
 }

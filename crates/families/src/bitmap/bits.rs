@@ -5,11 +5,11 @@
 use std::ops::Range;
 
 use ochre_base::num::I64_TEXT_MAX;
+use ochre_command::Ctx;
 use ochre_command::args::{Cursor, int, is};
 use ochre_command::data::Class;
 use ochre_command::outcome::{self, ReplyError, Result};
 use ochre_command::spec::{CommandSpec, Flags, Group, KeyFlags, KeySpec};
-use ochre_command::Ctx;
 use ochre_types::bitmap;
 
 use super::{bit_offset, lend_bytes, text_bytes};

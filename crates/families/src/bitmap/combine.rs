@@ -115,7 +115,7 @@ mod tests {
             ("DIFF d a b", 4, "\0\0cd"),
             ("DIFF1 d b a", 4, "\0\0cd"),
             ("ANDOR d a b none", 4, "ab\0\0"),
-            ("ONE d a b c", 4, "\0\u{8}\0d"),
+            ("ONE d a b c", 4, "\0\u{18}\0d"),
             ("ONE d a", 4, "abcd"),
         ] {
             assert_eq!(bench.run(&format!("BITOP {args}")), format!(":{len}|"), "{args}");

@@ -132,7 +132,9 @@ fn parse(ctx: &Ctx<'_>) -> Result<Operations> {
 fn parse_overflow(word: &[u8]) -> Result<Overflow> {
     let words = [("wrap", Overflow::Wrap), ("sat", Overflow::Saturate), ("fail", Overflow::Fail)];
     let found = words.into_iter().find(|(name, _)| is(word, name));
-    found.map(|(_, overflow)| overflow).ok_or(ReplyError::fixed("ERR Invalid OVERFLOW type specified"))
+    found
+        .map(|(_, overflow)| overflow)
+        .ok_or(ReplyError::fixed("ERR Invalid OVERFLOW type specified"))
 }
 
 fn bitfield(ctx: &mut Ctx<'_>) -> Result {

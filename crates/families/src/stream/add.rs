@@ -174,11 +174,10 @@ pub(super) fn exact_trim(
     if trim.references != References::Keep {
         words.push(references_word(trim.references).to_vec());
     }
-    let (word, threshold) = if trim.references == References::Respect {
-        (&b"MINID"[..], trimmed.looked_before.to_vec())
-    } else {
+    let (word, threshold) = match trimmed.looked_before {
+        Some(id) => (&b"MINID"[..], id.to_vec()),
         // What goes is a prefix, whatever bound it was cut by.
-        (&b"MAXLEN"[..], len.to_string().into_bytes())
+        None => (&b"MAXLEN"[..], len.to_string().into_bytes()),
     };
     words.extend([word.to_vec(), b"=".to_vec(), threshold]);
     words

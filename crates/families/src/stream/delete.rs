@@ -71,10 +71,7 @@ pub(super) fn code(deleted: Deleted) -> i64 {
 }
 
 /// Reads `[KEEPREF | DELREF | ACKED] IDS numids id [id ...]`, in any order, from argument `at` on.
-pub(super) fn references_and_ids(
-    args: &[&[u8]],
-    at: usize,
-) -> Result<(References, Vec<StreamId>)> {
+pub(super) fn references_and_ids(args: &[&[u8]], at: usize) -> Result<(References, Vec<StreamId>)> {
     let (mut references, mut ids) = (None, None);
     let mut cursor = Cursor::new(args, at);
     while cursor.left() > 0 {
@@ -96,10 +93,11 @@ fn xdelex(ctx: &mut Ctx<'_>) -> Result {
         let delete = |id: &StreamId| stream.delete_with(*id, references);
         Ok(ids.iter().map(delete).collect::<Vec<_>>())
     })?;
+    let is_there = done.is_some();
     let codes = done.map_or_else(|| vec![Deleted::Absent; ids.len()], |(codes, _)| codes);
     if codes.contains(&Deleted::Gone) {
         ctx.data.changed(key, Class::Stream, "xdel");
-    } else if references == References::Remove {
+    } else if is_there && references == References::Remove {
         // References to entries that were not there may have gone.
         ctx.data.work.counts.dirty += 1;
     }

@@ -26,9 +26,8 @@ pub(super) fn claims(
     if !data.env.log.is_on() {
         return;
     }
-    let same = |a: &Claimed, b: &Claimed| {
-        (a.delivered_ms, a.deliveries) == (b.delivered_ms, b.deliveries)
-    };
+    let same =
+        |a: &Claimed, b: &Claimed| (a.delivered_ms, a.deliveries) == (b.delivered_ms, b.deliveries);
     for run in claimed.chunk_by(same) {
         let Some(first) = run.first() else { continue };
         let mut words: Vec<Vec<u8>> =
@@ -64,11 +63,11 @@ pub(super) fn position(
     entries_read: Option<i64>,
 ) {
     let (id, read) = (last_id.to_vec(), entries_read.unwrap_or(-1).to_string());
-    let words = [b"XGROUP", b"SETID", key.name, group, &id, b"ENTRIESREAD", read.as_bytes()];
+    let words = [&b"XGROUP"[..], b"SETID", key.name, group, &id, b"ENTRIESREAD", read.as_bytes()];
     data.effect(words.iter());
 }
 
 /// Logs a new consumer.
 pub(super) fn consumer_made(data: &mut Data<'_>, key: Key<'_>, group: &[u8], consumer: &[u8]) {
-    data.effect([b"XGROUP", b"CREATECONSUMER", key.name, group, consumer].iter());
+    data.effect([&b"XGROUP"[..], b"CREATECONSUMER", key.name, group, consumer].iter());
 }

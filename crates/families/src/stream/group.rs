@@ -113,8 +113,7 @@ fn position(arg: &[u8], stream: &Stream) -> Result<StreamId> {
 }
 
 fn create(ctx: &mut Ctx<'_>) -> Result {
-    const EXISTS: ReplyError =
-        ReplyError::fixed("BUSYGROUP Consumer Group name already exists");
+    const EXISTS: ReplyError = ReplyError::fixed("BUSYGROUP Consumer Group name already exists");
     let options = Options::parse(ctx.args, true)?;
     let (key, name, at) = (ctx.key(2), ctx.arg(3), ctx.arg(4));
     let absent = if options.create { Absent::Create } else { Absent::Leave };
@@ -135,13 +134,9 @@ fn change<R>(
     change: impl FnOnce(&mut Stream) -> Result<R>,
 ) -> Result<R> {
     let key = ctx.key(2);
-    let done = edit(&mut ctx.data, key, Absent::Leave, |stream, _, _| {
-        match needed {
-            Some(group) if stream.group(group).is_none() => {
-                Err(no_group_for_key(key.name, group))
-            }
-            _ => change(stream),
-        }
+    let done = edit(&mut ctx.data, key, Absent::Leave, |stream, _, _| match needed {
+        Some(group) if stream.group(group).is_none() => Err(no_group_for_key(key.name, group)),
+        _ => change(stream),
     })?;
     done.map(|(result, _)| result).ok_or(NO_KEY)
 }

@@ -199,11 +199,9 @@ fn write_help(reply: &mut Reply<'_>, lines: &[&str]) {
 
 /// The part of a stream command that names ids: `IDS count id [id ...]`, which may stand anywhere.
 fn counted_ids(options: &mut ochre_command::args::Cursor<'_>) -> Result<Vec<StreamId>> {
-    const BAD_COUNT: ReplyError =
-        ReplyError::fixed("ERR Number of IDs must be a positive integer");
-    const MISMATCH: ReplyError = ReplyError::fixed(
-        "ERR The `numids` parameter must match the number of arguments",
-    );
+    const BAD_COUNT: ReplyError = ReplyError::fixed("ERR Number of IDs must be a positive integer");
+    const MISMATCH: ReplyError =
+        ReplyError::fixed("ERR The `numids` parameter must match the number of arguments");
     let count = ochre_command::args::int_or(options.need()?, BAD_COUNT)?;
     let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(BAD_COUNT)?;
     let words = options.take_slice(count).map_err(|_| MISMATCH)?;

@@ -105,14 +105,12 @@ impl<'a> Options<'a> {
             Bound::From(id(threshold, 0)?)
         };
         let approximate = signed && rest[0] == b"~";
-        self.trim =
-            Some(Trim { bound, approximate, limit: 0, references: References::Keep });
+        self.trim = Some(Trim { bound, approximate, limit: 0, references: References::Keep });
         Ok(1 + usize::from(signed))
     }
 
     fn name_message(&mut self, producer: &'a [u8], message: Option<&'a [u8]>) -> Result {
-        const TWICE: ReplyError =
-            ReplyError::fixed("ERR IDMP/IDMPAUTO specified multiple times");
+        const TWICE: ReplyError = ReplyError::fixed("ERR IDMP/IDMPAUTO specified multiple times");
         const EMPTY: ReplyError =
             ReplyError::fixed("ERR IDMP/IDMPAUTO requires a non-empty producer ID");
         const EMPTY_MESSAGE: ReplyError =
@@ -134,9 +132,8 @@ impl<'a> Options<'a> {
         const NO_BOUND: ReplyError = ReplyError::fixed(
             "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
         );
-        const NO_STRATEGY: ReplyError = ReplyError::fixed(
-            "ERR syntax error, XTRIM must be called with a trimming strategy",
-        );
+        const NO_STRATEGY: ReplyError =
+            ReplyError::fixed("ERR syntax error, XTRIM must be called with a trimming strategy");
         const EXACT: ReplyError = ReplyError::fixed(
             "ERR syntax error, LIMIT cannot be used without the special ~ option",
         );

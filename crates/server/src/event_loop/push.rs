@@ -4,13 +4,10 @@ use std::sync::atomic::Ordering;
 
 use ochre_engine::mailbox::Message;
 use ochre_engine::session::{FLAG_TRACKING_BROKEN, Session};
-use ochre_engine::tracking::Names;
+use ochre_engine::tracking::{self, Cause, Names};
 use ochre_resp::{Protocol, Reply};
 
 use super::EventLoop;
-
-/// The channel on which clients of RESP2 get the invalidations that others redirect to them.
-const INVALIDATE: &str = "__redis__:invalidate";
 
 impl EventLoop {
     /// Delivers a message that is encoded for RESP2: its first byte is the mark of an array.
@@ -29,34 +26,28 @@ impl EventLoop {
         }
     }
 
-    /// Tells clients that what they cache is stale; `redirected`: that others cache, who redirect to
-    /// them.
-    pub(super) fn invalidate(&mut self, clients: &[u64], names: &Names, redirected: bool) {
+    /// Tells clients that what they cache is stale.
+    pub(super) fn invalidate(&mut self, clients: &[u64], names: &Names, cause: Cause) {
         for &client in clients {
             let Some(&index) = self.by_id.get(&client) else { continue };
             let Some(Some(connection)) = self.connections.get_mut(index) else { continue };
             let session = &mut connection.session;
-            let redirect = session.tracking.as_ref().map(|tracking| tracking.redirect);
-            match (redirected, redirect) {
-                (true, _) => {
-                    write_invalidation(session, names, true, connection.output.buffer());
-                }
-                (false, Some(0)) => {
-                    write_invalidation(session, names, false, connection.output.buffer());
-                }
-                (false, Some(target)) => {
-                    let Some(info) = self.engine.clients.by_id(target) else {
-                        note_broken(session, target, connection.output.buffer());
-                        self.after_commands(index);
+            let out = connection.output.buffer();
+            let by_prefix = session.tracking.as_ref().map(|tracking| tracking.bcast);
+            let redirect = session.tracking.as_ref().map_or(0, |tracking| tracking.redirect);
+            match (cause, by_prefix) {
+                (Cause::Redirect, _) => tracking::write_invalidation(session, names, true, out),
+                (_, None) | (Cause::Read, Some(true)) | (Cause::Prefix, Some(false)) => continue,
+                _ if redirect == 0 => tracking::write_invalidation(session, names, false, out),
+                _ => match self.engine.clients.by_id(redirect) {
+                    None => note_broken(session, redirect, out),
+                    Some(info) => {
+                        let (names, cause) = (names.clone(), Cause::Redirect);
+                        let letter = Message::Invalidate { clients: vec![redirect], names, cause };
+                        self.engine.tell(info.event_loop, letter);
                         continue;
-                    };
-                    let clients = vec![target];
-                    let letter =
-                        Message::Invalidate { clients, names: names.clone(), redirected: true };
-                    self.engine.tell(info.event_loop, letter);
-                    continue;
-                }
-                (false, None) => continue,
+                    }
+                },
             }
             self.after_commands(index);
         }
@@ -69,28 +60,6 @@ impl EventLoop {
                 connection.output.buffer().extend_from_slice(line);
                 self.after_commands(index);
             }
-        }
-    }
-}
-
-fn write_invalidation(session: &Session, names: &Names, redirected: bool, out: &mut Vec<u8>) {
-    let mut reply = Reply::new(out, session.protocol);
-    if session.protocol == Protocol::Resp3 {
-        reply.push(2);
-        reply.bulk("invalidate");
-    } else if redirected && session.subscriptions.is_some() {
-        reply.array(3);
-        reply.bulk("message");
-        reply.bulk(INVALIDATE);
-    } else {
-        // It has no way to be told.
-        return;
-    }
-    match names {
-        None => reply.null_array(),
-        Some(names) => {
-            reply.array(names.len());
-            names.iter().for_each(|name| reply.bulk(name));
         }
     }
 }

@@ -248,10 +248,7 @@ fn centroid(corners: &[Position]) -> Position {
     }
     let count = corners.len() as f64;
     let (x, y, z) = (x / count, y / count, z / count);
-    Position {
-        longitude: y.atan2(x).to_deg(),
-        latitude: z.atan2((x * x + y * y).sqrt()).to_deg(),
-    }
+    Position { longitude: y.atan2(x).to_deg(), latitude: z.atan2((x * x + y * y).sqrt()).to_deg() }
 }
 
 /// Whether a ray from the place to the east crosses the edges an odd number of times.

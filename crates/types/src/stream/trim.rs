@@ -46,8 +46,9 @@ pub struct Trim {
 pub struct Trimmed {
     /// Entries removed.
     pub count: u64,
-    /// The first id that the trim did not look at: an exact trim to this id does the same.
-    pub looked_before: StreamId,
+    /// Where a trim with [`References::Respect`] stopped: an exact one up to this id does the same.
+    /// None when what went is a prefix.
+    pub looked_before: Option<StreamId>,
 }
 
 /// What became of an entry that was to be deleted with respect for references.
@@ -149,29 +150,31 @@ impl Stream {
                 count += live;
             } else {
                 if !trim.approximate {
-                    count += self.trim_block(master, trim, |_, _| true);
+                    count += self.trim_block(master, trim, |_, _| true).0;
                 }
                 break;
             }
         }
-        Trimmed { count, looked_before: StreamId::MIN }
+        Trimmed { count, looked_before: None }
     }
 
-    /// Removes the entries of one block that are out of bounds and that `choose` lets go.
+    /// Removes the entries of one block that are out of bounds and that `choose` lets go. Gives how
+    /// many, and the first entry within bounds.
     fn trim_block(
         &mut self,
         master: StreamId,
         trim: &Trim,
         choose: impl Fn(&Self, StreamId) -> bool,
-    ) -> u64 {
-        let Some(mut block) = self.blocks.remove(&master) else { return 0 };
-        let (mut at, mut count) = (block.first_at(), 0);
+    ) -> (u64, Option<StreamId>) {
+        let Some(mut block) = self.blocks.remove(&master) else { return (0, None) };
+        let (mut at, mut count, mut stopped) = (block.first_at(), 0, None);
         while let Some(place) = block.place(at) {
             let done = match trim.bound {
                 Bound::Count(max) => self.len <= max,
                 Bound::From(id) => place.id >= id,
             };
             if done {
+                stopped = Some(place.id);
                 break;
             }
             at = place.next;
@@ -188,7 +191,7 @@ impl Stream {
         if block.live() > 0 {
             self.blocks.insert(master, block);
         }
-        count
+        (count, stopped)
     }
 
     /// Trims but for what groups need. An approximate trim looks at those blocks that might go whole.
@@ -203,16 +206,16 @@ impl Stream {
             if trim.approximate && (over || !whole) {
                 break;
             }
-            if let Bound::From(id) = trim.bound
-                && master >= id
-            {
+            let behind = block.last_id().next().unwrap_or(StreamId::MAX);
+            let choose = |stream: &Self, id| !stream.is_needed(id);
+            let (count, stopped) = self.trim_block(master, trim, choose);
+            trimmed.count += count;
+            from = stopped.unwrap_or(behind);
+            if stopped.is_some() {
                 break;
             }
-            let behind = block.last_id().next().unwrap_or(StreamId::MAX);
-            trimmed.count += self.trim_block(master, trim, |stream, id| !stream.is_needed(id));
-            from = behind;
         }
-        trimmed.looked_before = from;
+        trimmed.looked_before = Some(from);
         trimmed
     }
 
