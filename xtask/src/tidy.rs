@@ -16,8 +16,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("families", &["base", "resp", "types", "keyspace", "command"]),
     ("config", &["base", "resp"]),
     ("observe", &["base"]),
+    ("script", &["base", "resp", "command"]),
     ("pubsub", &["base"]),
-    ("engine", &["base", "resp", "types", "keyspace", "command", "families", "config", "observe", "pubsub"]),
+    ("engine", &["base", "resp", "types", "keyspace", "command", "families", "config", "observe", "pubsub", "script"]),
     ("net", &["base", "resp"]),
     (
         "server",

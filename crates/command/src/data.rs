@@ -50,6 +50,8 @@ pub struct Env<'a> {
     pub lazy_user_del: bool,
     /// FLUSHDB and FLUSHALL free in the background: lazyfree-lazy-user-flush.
     pub lazy_user_flush: bool,
+    /// Small lists are named as large ones: `compat redis-7.0`.
+    pub quicklists: bool,
     /// Which changes anybody wants to hear of.
     pub interest: Interest,
     /// Who is told of them.

@@ -14,13 +14,38 @@ pub fn each_key(
 ) -> bool {
     let mut sound = true;
     for keys in spec.keys {
-        sound &= each_of(keys, args, &mut visit);
+        let flags = match keys.flags.contains(KeyFlags::VARIABLE_FLAGS) {
+            true => flags_by_arguments(spec, args, keys.flags),
+            false => keys.flags,
+        };
+        sound &= each_of(keys, flags, args, &mut visit);
     }
     sound
 }
 
+/// What a command whose arguments decide it does with its key.
+#[cold]
+fn flags_by_arguments(spec: &CommandSpec, args: &[&[u8]], declared: KeyFlags) -> KeyFlags {
+    let has = |words: &[&str], from: usize| {
+        let word = |arg: &&[u8]| words.iter().any(|w| arg.eq_ignore_ascii_case(w.as_bytes()));
+        args.iter().skip(from).any(word)
+    };
+    match spec.name {
+        "set" if has(&["get"], 3) => KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE,
+        "set" => KeyFlags::OW | KeyFlags::UPDATE,
+        "bitfield" if !has(&["set", "incrby"], 2) => KeyFlags::RO | KeyFlags::ACCESS,
+        "bitfield" => KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE,
+        _ => declared,
+    }
+}
+
 #[inline]
-fn each_of(keys: &KeySpec, args: &[&[u8]], visit: &mut impl FnMut(usize, KeyFlags)) -> bool {
+fn each_of(
+    keys: &KeySpec,
+    flags: KeyFlags,
+    args: &[&[u8]],
+    visit: &mut impl FnMut(usize, KeyFlags),
+) -> bool {
     let count = args.len() as i64;
     let start = match keys.begin {
         Begin::Index(index) => i64::from(index),
@@ -69,7 +94,7 @@ fn each_of(keys: &KeySpec, args: &[&[u8]], visit: &mut impl FnMut(usize, KeyFlag
     }
     let mut at = first;
     while at <= last {
-        visit(at as usize, keys.flags);
+        visit(at as usize, flags);
         at += step;
     }
     true

@@ -4,6 +4,7 @@
 //! * [`table`]: the one table, every directive of both families of peers;
 //! * [`value`] and [`special`]: texts to values and back, by kind;
 //! * [`store`]: the current values;
+//! * [`compat`]: the server to be taken for;
 //! * [`parse`]: `redis.conf` syntax, includes, options of the command line;
 //! * [`get_set`]: CONFIG GET and CONFIG SET;
 //! * [`rewrite`]: CONFIG REWRITE;
@@ -15,6 +16,7 @@
 //! 7.2.
 #![forbid(unsafe_code)]
 
+pub mod compat;
 pub mod directive;
 pub mod get_set;
 pub mod parse;
@@ -25,6 +27,7 @@ pub mod store;
 pub mod table;
 pub mod value;
 
+pub use compat::Compat;
 pub use directive::{Directive, Kind, Status};
 pub use snapshot::Settings;
 pub use store::{Config, Surroundings};

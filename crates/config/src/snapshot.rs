@@ -4,6 +4,7 @@
 //! is swapped: no lock, no text and no lookup on the way of a command. Every field names its
 //! directive, and its unit where it has one.
 
+use crate::compat::Compat;
 use crate::special::{EventClasses, OutputLimit};
 use crate::store::{Config, mismatch};
 use crate::table::{Id, id};
@@ -265,6 +266,8 @@ pub struct Settings {
     pub maxmemory_clients: Share,
     /// `maxmemory-policy`
     pub maxmemory_policy: EvictionPolicy,
+    /// `compat`
+    pub compat: Compat,
     /// `maxmemory-samples`
     pub maxmemory_samples: u32,
     /// `maxmemory-eviction-tenacity`, 0 to 100.
@@ -295,6 +298,10 @@ pub struct Settings {
     pub latency_percentiles: Vec<f64>,
     /// `busy-reply-threshold`, ms; 0 for never.
     pub busy_reply_threshold_ms: u64,
+    /// `script-memory-limit`, bytes; 0 for no limit.
+    pub script_memory_limit: u64,
+    /// `script-instruction-limit`; 0 for no limit.
+    pub script_instruction_limit: u64,
     /// `loglevel`
     pub log_level: LogLevel,
     /// `logfile`; `None` for the standard output.
@@ -376,6 +383,7 @@ impl Settings {
             maxmemory: config.bytes(const { id("maxmemory") }),
             maxmemory_clients: view.share(const { id("maxmemory-clients") }),
             maxmemory_policy: EvictionPolicy::of(config.int(const { id("maxmemory-policy") })),
+            compat: Compat::of(config.int(const { id("compat") })),
             maxmemory_samples: view.number(const { id("maxmemory-samples") }) as u32,
             eviction_tenacity: view.number(const { id("maxmemory-eviction-tenacity") }) as u32,
             lfu_log_factor: view.number(const { id("lfu-log-factor") }) as u32,
@@ -404,6 +412,8 @@ impl Settings {
             latency_percentiles: view
                 .percentiles(const { id("latency-tracking-info-percentiles") }),
             busy_reply_threshold_ms: view.number(const { id("busy-reply-threshold") }),
+            script_memory_limit: view.number(const { id("script-memory-limit") }),
+            script_instruction_limit: view.number(const { id("script-instruction-limit") }),
             log_level: LogLevel::of(config.int(const { id("loglevel") })),
             logfile: view.path(const { id("logfile") }),
             log_format: LogFormat::of(config.int(const { id("log-format") })),

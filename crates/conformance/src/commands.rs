@@ -12,7 +12,8 @@
 //! either sign, `{n}` a count from 0, `{big}` an integer at the edges, `{f}` a float, `{s}` a score
 //! (also infinite, also nonsense), `{r}` a score bound, `{x}` a lexical bound, `{ttl}` seconds far
 //! ahead, `{?}` a word that is nothing sensible, `{l}` a key of a sorted set whose scores
-//! are all `{z}`, as ranges by text require. Choices do not nest.
+//! are all `{z}`, as ranges by text require, `{id}` an id of a stream's entry that rises with the
+//! commands, `{g}` a consumer group, `{c}` a consumer. Choices do not nest.
 //!
 //! With a chance of 1 in 40 an argument is dropped or doubled, so that arity is tried throughout.
 
@@ -23,17 +24,19 @@ use ochre_base::rng::Rng;
 pub struct Commands<'a> {
     rng: Rng,
     templates: Vec<&'a str>,
+    made: u64,
 }
 
 impl<'a> Commands<'a> {
     /// Commands from the lines of `templates`, all equally often.
     pub fn new(templates: &'a str, seed: u64) -> Commands<'a> {
         let templates = templates.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-        Commands { rng: Rng::new(seed), templates }
+        Commands { rng: Rng::new(seed), templates, made: 0 }
     }
 
     /// The next command.
     pub fn next_command(&mut self) -> Vec<Vec<u8>> {
+        self.made += 1;
         let at = self.rng.below(self.templates.len() as u64) as usize;
         let mut args = self.expand(self.templates[at]);
         if self.rng.below(40) == 0 && args.len() > 1 {
@@ -151,6 +154,10 @@ impl<'a> Commands<'a> {
                 4 => self.pick(&["-", "+"]),
                 _ => format!("[m{}", r % 25).into_bytes(),
             },
+            // Rising with the commands, so that entries can be added, and near what is there.
+            "id" => format!("{}-{}", 1 + self.made / 8 + r % 12, r % 3).into_bytes(),
+            "g" => self.pick(&["g1", "g2", "g3"]),
+            "c" => self.pick(&["c1", "c2", "c3"]),
             "ttl" => (5000 + r).to_string().into_bytes(),
             "?" => self.pick(&["", "foo", "-", "1e", "WITHSCORES", "NX"]),
             _ => panic!("unknown placeholder {{{name}}}"),

@@ -43,14 +43,18 @@ pub(crate) fn with_destinations(
     if locked.each().all(|shard| !shard.has_waiters()) {
         return locked;
     }
-    let enough = locked.each().flat_map(|shard| shard.waiters()).all(|(_, _, waiter)| {
-        waiter.is_claimed() || waiter.command.also.iter().all(|&hash| locked.holds(hash))
-    });
-    if enough {
+    if destinations_held(&locked) {
         return locked;
     }
     drop(locked);
     engine.shards.lock_all()
+}
+
+/// Whether the locks hold all that serving the waiters of their shards may write.
+pub(crate) fn destinations_held(locked: &Locked<'static>) -> bool {
+    locked.each().flat_map(|shard| shard.waiters()).all(|(_, _, waiter)| {
+        waiter.is_claimed() || waiter.command.also.iter().all(|&hash| locked.holds(hash))
+    })
 }
 
 /// Puts the client into its keys' queues, under the locks its command holds.

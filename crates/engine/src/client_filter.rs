@@ -8,6 +8,8 @@ use ochre_command::args::is;
 use ochre_command::outcome::SYNTAX;
 use ochre_command::{ReplyError, Result};
 
+use ochre_config::Compat;
+
 use crate::engine::Engine;
 use crate::session::{
     ClientInfo, FLAG_BLOCKED, FLAG_CAPA_REDIRECT, FLAG_CLOSING, FLAG_MONITOR, FLAG_MULTI,
@@ -248,12 +250,22 @@ pub(crate) fn describe(engine: &Engine, info: &ClientInfo, now: i64, out: &mut S
     };
     let multi = i64::from(info.multi.load(Ordering::Relaxed)) - 1;
     let user = if info.has_flag(FLAG_UNAUTHENTICATED) { "(superuser)" } else { "default" };
-    let capa = if info.has_flag(FLAG_CAPA_REDIRECT) { "r" } else { "" };
+    // Tools of the older families match the line as a whole.
+    let compat = engine.live().0.settings.compat;
+    let capa = match (compat, info.has_flag(FLAG_CAPA_REDIRECT)) {
+        (Compat::Valkey9, true) => " capa=r",
+        (Compat::Valkey9, false) => " capa=",
+        _ => "",
+    };
+    let watch = match compat {
+        Compat::Redis70 | Compat::Redis72 => String::new(),
+        _ => format!(" watch={}", info.watching.load(Ordering::Relaxed)),
+    };
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={capa} db={} sub={} \
-         psub={} ssub={} multi={multi} watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={}{capa} db={} sub={} \
+         psub={} ssub={} multi={multi}{watch} qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 \
          rbp=0 obl={} oll=0 omem={} tot-mem={} events=r cmd={command} user={user} redir={} \
          resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         info.id,
@@ -268,7 +280,6 @@ pub(crate) fn describe(engine: &Engine, info: &ClientInfo, now: i64, out: &mut S
         info.subscriptions[0].load(Ordering::Relaxed),
         info.subscriptions[1].load(Ordering::Relaxed),
         info.subscriptions[2].load(Ordering::Relaxed),
-        info.watching.load(Ordering::Relaxed),
         load(&info.query_bytes),
         load(&info.query_room),
         load(&info.multi_bytes),

@@ -152,6 +152,8 @@ pub struct Engine {
     pause_kind: AtomicU32,
     /// End of the pause in Unix milliseconds.
     pause_until_ms: AtomicI64,
+    /// Scripts and functions.
+    pub scripts: crate::script::ScriptEngine,
     /// Clients in MONITOR mode.
     pub monitors: AtomicU32,
     /// Clients blocked in a command.
@@ -203,6 +205,7 @@ impl Engine {
             clients: Clients::default(),
             stats: (0..loops).map(|_| Mutex::new(LoopStats::new(registry.rows().len()))).collect(),
             registry,
+            scripts: crate::script::ScriptEngine::new(loops),
             mailboxes,
             config: Mutex::new(config),
             logs: Default::default(),

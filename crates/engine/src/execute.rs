@@ -19,8 +19,10 @@ use crate::{blocking, monitor, tracking};
 /// What became of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// It is done, and its bytes are consumed.
+    /// It ran.
     Done,
+    /// It was refused, or queued for EXEC.
+    Unrun,
     /// It waits for the end of a pause: it will be tried again, so its bytes stay.
     Wait,
 }
@@ -38,24 +40,36 @@ pub(crate) fn execute<'a>(
     let Some(row) = row else {
         refuse(turn, None, &gate::unknown_command(args));
         finish_reply(turn, None, start);
-        return Step::Done;
+        return Step::Unrun;
     };
+    let mut step = Step::Done;
     match gate::check(turn, row, args) {
         Verdict::Wait => return Step::Wait,
-        Verdict::Refuse(error) => refuse(turn, Some(row), &error),
-        Verdict::Queue => queue(turn, row, args),
+        Verdict::Refuse(error) => {
+            refuse(turn, Some(row), &error);
+            step = Step::Unrun;
+        }
+        Verdict::Queue => {
+            queue(turn, row, args);
+            step = Step::Unrun;
+        }
         Verdict::Run => {
-            if monitor::is_on(turn.engine) {
+            // A transaction is shown with its commands before the EXEC.
+            let is_exec = matches!(row.run, Run::Session(_)) && row.spec.name == "exec";
+            if !is_exec && monitor::is_on(turn.engine) {
                 monitor::feed(turn, row, args);
             }
             run(turn, row, args, keys);
+            if is_exec && monitor::is_on(turn.engine) {
+                monitor::feed(turn, row, args);
+            }
             if turn.session.tracking.is_some() {
                 tracking::after_command(turn, row);
             }
         }
     }
     finish_reply(turn, Some(row), start);
-    Step::Done
+    step
 }
 
 fn run<'a>(turn: &mut Turn<'_>, row: &'static Row, args: &'a [&'a [u8]], keys: &'a [Key<'a>]) {

@@ -86,6 +86,11 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
             row.full_name
         )));
     }
+    if let Some(busy) = turn.engine.scripts.busy()
+        && !runs_while_busy(turn, row)
+    {
+        return Verdict::Refuse(busy);
+    }
     if turn.session.multi.is_some() && !runs_in_multi(row) {
         return queue(row);
     }
@@ -120,6 +125,17 @@ fn allowed_to_listeners(row: &Row) -> bool {
         "reset",
     ];
     row.parent.is_none() && NAMES.contains(&row.spec.name)
+}
+
+/// Commands that are answered while a script runs too long; EXEC when all of its queue is.
+#[cold]
+fn runs_while_busy(turn: &Turn<'_>, row: &Row) -> bool {
+    let allowed = |row: &Row| row.spec.flags.contains(Flags::ALLOW_BUSY);
+    if row.spec.name != "exec" {
+        return allowed(row);
+    }
+    let queue = turn.session.multi.iter().flat_map(|multi| &multi.queue);
+    queue.into_iter().all(|queued| allowed(turn.engine.registry.row(queued.row)))
 }
 
 fn queue(row: &Row) -> Verdict {

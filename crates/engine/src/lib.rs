@@ -24,6 +24,7 @@ pub mod monitor;
 pub mod pipeline;
 pub mod pubsub;
 pub mod registry;
+pub mod script;
 pub mod session;
 pub mod slowlog;
 pub mod tracking;

@@ -2,8 +2,8 @@
 //!
 //! [`Live`] adds to the typed settings what a command would otherwise convert each time.
 
-use ochre_config::Settings;
 use ochre_config::snapshot::EvictionPolicy;
+use ochre_config::{Compat, Settings};
 use ochre_keyspace::evict::Policy;
 use ochre_keyspace::shard::DbIndex;
 use ochre_types::limits::Limits;
@@ -27,6 +27,8 @@ pub struct Live {
     pub policy: Policy,
     /// Time in nanoseconds from which a command is slow; none: never.
     pub slow_ns: Option<u64>,
+    /// Small lists are named as large ones.
+    pub quicklists: bool,
     /// Whether requests or replies are logged by their size.
     pub logs_sizes: bool,
 }
@@ -41,7 +43,11 @@ impl Live {
                 hash_max_listpack_entries: count(encodings.hash_entries),
                 hash_max_listpack_value: count(encodings.hash_value_bytes),
                 set_max_intset_entries: count(encodings.intset_entries),
-                set_max_listpack_entries: count(encodings.set_entries),
+                // Redis 7.0 has no small form of a set but that of integers.
+                set_max_listpack_entries: match settings.compat {
+                    Compat::Redis70 => 0,
+                    _ => count(encodings.set_entries),
+                },
                 set_max_listpack_value: count(encodings.set_value_bytes),
                 zset_max_listpack_entries: count(encodings.zset_entries),
                 zset_max_listpack_value: count(encodings.zset_value_bytes),
@@ -50,6 +56,7 @@ impl Live {
                 stream_node_max_bytes: count(encodings.stream_node_bytes),
                 stream_node_max_entries: count(encodings.stream_node_entries),
             },
+            quicklists: settings.compat == Compat::Redis70,
             databases: settings.databases.min(u32::from(DbIndex::MAX)) as DbIndex,
             string_max: count(settings.proto_max_bulk_len),
             maxmemory: count(settings.maxmemory),

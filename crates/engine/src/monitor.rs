@@ -20,15 +20,26 @@ pub(crate) fn is_on(engine: &Engine) -> bool {
 /// Sends the line of a command that is about to run.
 #[cold]
 pub(crate) fn feed(turn: &Turn<'_>, row: &Row, args: &[&[u8]]) {
+    let info = &turn.session.info;
+    let source = if info.is_unix {
+        format!("unix:{}", info.laddr.trim_end_matches(":0"))
+    } else {
+        info.addr.clone()
+    };
+    send(turn, row, args, &source);
+}
+
+/// Sends the line of a command that a script runs.
+#[cold]
+pub(crate) fn feed_script(turn: &Turn<'_>, row: &Row, args: &[&[u8]]) {
+    send(turn, row, args, "lua");
+}
+
+fn send(turn: &Turn<'_>, row: &Row, args: &[&[u8]], source: &str) {
     if row.spec.flags.intersects(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
         return;
     }
     let us = turn.lp.now.unix_us;
-    let source = if turn.session.info.is_unix {
-        format!("unix:{}", turn.session.info.laddr.trim_end_matches(":0"))
-    } else {
-        turn.session.info.addr.clone()
-    };
     let mut line = String::new();
     // Writing to a string cannot fail.
     let _ =

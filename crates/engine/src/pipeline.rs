@@ -5,6 +5,8 @@
 //! a lock that is held elsewhere is skipped). Two passes: the bucket first, and once that is on its
 //! way for all commands, the entries it points at. A batch of one goes without.
 
+use std::sync::atomic::Ordering;
+
 use ochre_command::Key;
 use ochre_command::keys::each_key;
 use ochre_command::spec::KeyFlags;
@@ -166,15 +168,17 @@ fn run_batch(
             break;
         }
         let keys = &keys[command.keys_from..command.keys_to];
-        if execute(&mut turn, args, command.row, keys) == Step::Wait {
+        let step = execute(&mut turn, args, command.row, keys);
+        if step == Step::Wait {
             turn.session.paused = true;
+            engine.blocked.fetch_add(1, Ordering::Relaxed);
             let id = turn.session.id();
             turn.lp.attention.push(id);
             break;
         }
         consumed = command.end;
         let now = engine.host.ticks_ns();
-        if let Some(row) = command.row {
+        if let Some(row) = command.row.filter(|_| step == Step::Done) {
             let replied = turn.out.pending().saturating_sub(before);
             turn.count_call(row, args, now - clock, replied);
         }

@@ -49,6 +49,17 @@ pub struct LoopState {
     /// Clients of this loop that were blocked, unblocked or paused by the commands of this turn, for
     /// the loop to look after.
     pub attention: Vec<u64>,
+    /// What looks after the loop's other clients while a script runs too long. The event loop sets it.
+    pub pump: Option<Pump>,
+}
+
+/// See [`LoopState::pump`].
+pub struct Pump(pub Box<dyn FnMut(&'static Engine, &mut LoopState) + Send>);
+
+impl std::fmt::Debug for Pump {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pump")
+    }
 }
 
 impl LoopState {
@@ -67,6 +78,7 @@ impl LoopState {
             calls: Vec::new(),
             errors: Vec::new(),
             attention: Vec::new(),
+            pump: None,
         }
     }
 
@@ -189,7 +201,6 @@ impl Turn<'_> {
                 let command = &mut stats.commands[usize::from(row)];
                 if rejected {
                     command.rejected += 1;
-                    command.calls = command.calls.saturating_sub(1);
                 } else {
                     command.failed += 1;
                 }
@@ -220,6 +231,7 @@ macro_rules! env {
             no_touch: $session_no_touch,
             lazy_user_del: $lp.live.settings.lazyfree.user_del,
             lazy_user_flush: $lp.live.settings.lazyfree.user_flush,
+            quicklists: $lp.live.quicklists,
             interest: ochre_keyspace::notify::Listener::interest($engine),
             listener: $engine,
         }

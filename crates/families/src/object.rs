@@ -68,14 +68,16 @@ fn place(ctx: &mut Ctx<'_>) -> Option<Slot> {
 fn encoding(ctx: &mut Ctx<'_>) -> Result {
     let Some(slot) = place(ctx) else { return Ok(()) };
     let db = ctx.data.db_of(ctx.key(2));
-    let name = encoding_name(&db.stored(&db.entry(slot)));
+    let name = encoding_name(&db.stored(&db.entry(slot)), ctx.data.env.quicklists);
     ctx.reply.bulk(name);
     Ok(())
 }
 
-/// The logical encoding of a value, by the peers' names.
-pub fn encoding_name(stored: &Stored<'_>) -> &'static str {
+/// The logical encoding of a value, by the peers' names. `quicklists`: by those of Redis 7.0, which has
+/// no other form of a list.
+pub fn encoding_name(stored: &Stored<'_>, quicklists: bool) -> &'static str {
     match *stored {
+        Stored::Inline(Kind::List, _) | Stored::Object(Value::List(_)) if quicklists => "quicklist",
         Stored::Inline(kind, bytes) => match kind {
             Kind::Int => "int",
             Kind::Bytes if bytes.len() <= EMBSTR_MAX => "embstr",

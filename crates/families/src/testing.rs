@@ -92,6 +92,7 @@ impl Bench {
             no_touch: false,
             lazy_user_del: false,
             lazy_user_flush: false,
+            quicklists: false,
             interest: ochre_keyspace::notify::Interest::default(),
             listener: &ochre_keyspace::notify::Silent,
         };

@@ -145,6 +145,7 @@ impl Connection {
         bytes: &mut [u8],
         traffic: &mut Traffic,
     ) -> io::Result<()> {
+        self.session.info.query_bytes.store(bytes.len() as u64, Ordering::Relaxed);
         let (consumed, wanted) = self.run_windows(engine, lp, bytes, traffic)?;
         if consumed < bytes.len() {
             self.input.keep_slice(&bytes[consumed..], wanted);

@@ -338,6 +338,9 @@ impl EventLoop {
                 blocking::release(self.engine, session);
             }
         }
+        if session.paused {
+            self.engine.blocked.fetch_sub(1, Ordering::Relaxed);
+        }
         transaction::drop_watches(self.engine, session);
         pubsub::unsubscribe_all(self.engine, session);
         tracking::stop(self.engine, session);

@@ -252,6 +252,14 @@ fn keep_common(block: &mut [u8], source: &[u8]) {
     block[source.len()..].fill(0);
 }
 
+/// Marks what a source has that was seen before.
+fn fold_again(again: &mut [u8], once: &[u8], source: &[u8]) {
+    let (again, once) = (&mut again[..source.len()], &once[..source.len()]);
+    for i in 0..source.len() {
+        again[i] |= once[i] & source[i];
+    }
+}
+
 /// The next block of [`Operation::One`]: what was seen once, without what was seen again.
 fn one<'a>(out: &mut Vec<u8>, end: usize, parts: impl Iterator<Item = &'a [u8]>) {
     let start = out.len();
@@ -259,10 +267,8 @@ fn one<'a>(out: &mut Vec<u8>, end: usize, parts: impl Iterator<Item = &'a [u8]>)
     let once = &mut out[start..];
     let mut again = [0; BLOCK];
     for part in parts {
-        for ((once, again), byte) in once.iter_mut().zip(&mut again).zip(part) {
-            *again |= *once & byte;
-            *once |= byte;
-        }
+        fold_again(&mut again, once, part);
+        fold(once, part, |a, b| a | b);
     }
     fold(once, &again, |once, again| once & !again);
 }

@@ -148,9 +148,20 @@ pub fn decode(score: f64) -> Position {
     }
 }
 
-/// The number that a score stands for, whatever it is.
+/// The number that a score stands for. What is no geohash is converted as by the x86-64 processor,
+/// which is what upstream's answers for such scores show.
 pub fn bits_of(score: f64) -> u64 {
-    if score < 0.0 { score as i64 as u64 } else { score as u64 }
+    const TOP: u64 = 1 << 63;
+    const TOP_VALUE: f64 = TOP as f64;
+    if score < -TOP_VALUE {
+        TOP
+    } else if score < TOP_VALUE {
+        score as i64 as u64
+    } else if score < 2.0 * TOP_VALUE {
+        (score - TOP_VALUE) as u64 | TOP
+    } else {
+        0
+    }
 }
 
 /// The text form of the place that a score stands for. Its last letter is always 0: the bits end

@@ -214,7 +214,7 @@ impl Registers {
         histogram.estimate()
     }
 
-    /// Raises the registers of a sketch to these.
+    /// Raises the registers of a sketch to these, among which its own have been merged.
     pub fn store(&self, bytes: &mut Vec<u8>, sparse_max: usize) -> Result<(), Corrupt> {
         let mut at = 0;
         // Register by register while it is sparse, since it may become dense on the way.
@@ -226,9 +226,7 @@ impl Registers {
             raise(bytes, at, self.0[at], sparse_max)?;
             at += 1;
         }
-        let mut whole = self.clone();
-        whole.merge(bytes)?;
-        dense::write(&mut bytes[HEADER..], &whole.0);
+        dense::write(&mut bytes[HEADER..], &self.0);
         Ok(())
     }
 }

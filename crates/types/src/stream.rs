@@ -21,7 +21,8 @@
 //! For codecs: [`Stream::blocks`] with [`Block::listpack`], [`Stream::push_block`] with
 //! [`Block::from_listpack`], the public counters, and [`Group`]'s `add_consumer` and `pend`.
 //!
-//! Source: Redis 7.2, "Streams"; the counters' rules were found by comparing with redis-server 7.0.15.
+//! Source: Redis 7.2, "Streams"; the counters' rules were found by comparing with
+//! redis-server 7.0.15 and Valkey 9.1.
 
 mod block;
 mod group;
@@ -132,6 +133,11 @@ impl Stream {
         self.blocks.values()
     }
 
+    /// Nodes of the index over the blocks that the peers have: for XINFO. O(blocks).
+    pub fn index_nodes(&self) -> u64 {
+        range::index_nodes(&self.blocks)
+    }
+
     /// The entry with an id.
     pub fn entry(&self, id: StreamId) -> Option<EntryRef<'_>> {
         let (_, block) = self.blocks.range(..=id).next_back()?;
@@ -203,7 +209,8 @@ impl Stream {
         self.idempotence.get_or_insert_default()
     }
 
-    /// Whether an entry was deleted, not trimmed, from `start` on, as far as that is known.
+    /// Whether an entry was deleted, not trimmed, from `start` on, as far as that is known: then a
+    /// count that was right at `start` cannot be counted on from.
     fn has_gap_from(&self, start: StreamId) -> bool {
         self.len > 0 && self.max_deleted_id != StreamId::MIN && start <= self.max_deleted_id
     }
@@ -248,10 +255,18 @@ impl Stream {
         read.map(|read| added.saturating_sub(read))
     }
 
-    /// What a group's count of entries read becomes when it reads `id`, the next entry.
-    pub fn advance(&self, entries_read: Option<i64>, id: StreamId) -> Option<i64> {
+    /// What the count of entries read of a group that stands at `last_id` becomes when it reads `id`,
+    /// the next entry.
+    pub fn advance(
+        &self,
+        entries_read: Option<i64>,
+        last_id: StreamId,
+        id: StreamId,
+    ) -> Option<i64> {
+        // Whatever was trimmed lies before the first entry.
+        let is_whole = last_id >= self.first_id && !self.has_gap_from(last_id);
         match entries_read {
-            Some(read) if !self.has_gap_from(id) => Some(read.saturating_add(1)),
+            Some(read) if is_whole => Some(read.saturating_add(1)),
             old if self.entries_added == 0 => old,
             _ => self.count_up_to(id),
         }

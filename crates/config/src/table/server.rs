@@ -28,12 +28,12 @@ pub(super) const ROWS: &[Directive] = &[
         .immutable(),
     row(
         "compat",
-        Kind::Choice(&[("redis-7.2", 0), ("redis-8", 1), ("valkey-9", 2)]),
+        Kind::Choice(&[("redis-7.0", 0), ("redis-7.2", 1), ("redis-8", 2), ("valkey-9", 3)]),
         "redis-7.2",
-        "Server whose behaviour to follow where they differ.",
+        "Server whose version to report, and whose behaviour to follow where they differ. Commands \
+         that came later can be called whatever it says.",
     )
-    .immutable()
-    .later("following another server than Redis 7.2"),
+    .immutable(),
     row(
         "hz",
         Kind::Clamped { min: 1, max: 500, unit: "times a second" },
@@ -69,8 +69,19 @@ pub(super) const ROWS: &[Directive] = &[
         "5000",
         "After how long a running script makes others be answered BUSY; 0 never.",
     )
-    .also(&["lua-time-limit"])
-    .inert("there are no scripts yet"),
+    .also(&["lua-time-limit"]),
+    row(
+        "script-memory-limit",
+        bytes(0),
+        "0",
+        "Memory that the scripts of one thread may use; 0 for no limit.",
+    ),
+    row(
+        "script-instruction-limit",
+        count(0, i64::MAX, "instructions"),
+        "0",
+        "Instructions of the interpreter that one script may take; 0 for no limit.",
+    ),
     row(
         "enable-protected-configs",
         GUARD,
@@ -129,19 +140,15 @@ pub(super) const ROWS: &[Directive] = &[
     )
     .inert("the score is left to the service manager"),
     row("server-cpulist", Kind::Text, "", "Cores for the main threads.")
-        .immutable()
         .also(&["server_cpulist"])
         .inert(NO_PINNING),
     row("bio-cpulist", Kind::Text, "", "Cores for the background threads.")
-        .immutable()
         .also(&["bio_cpulist"])
         .inert(NO_PINNING),
     row("aof-rewrite-cpulist", Kind::Text, "", "Cores for rewriting the append-only file.")
-        .immutable()
         .also(&["aof_rewrite_cpulist"])
         .inert(NO_PINNING),
     row("bgsave-cpulist", Kind::Text, "", "Cores for saving snapshots.")
-        .immutable()
         .also(&["bgsave_cpulist"])
         .inert(NO_PINNING),
     row(

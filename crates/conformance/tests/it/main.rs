@@ -12,6 +12,7 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
+mod bitmap;
 mod blocking;
 mod client;
 mod client_libraries;
@@ -23,8 +24,10 @@ mod differential;
 mod eviction;
 mod expire;
 mod generic;
+mod geo;
 mod hash;
 mod hash_expire;
+mod hyperloglog;
 mod info;
 mod linearisable;
 mod list;
@@ -35,6 +38,9 @@ mod protocol;
 mod pubsub;
 mod scan;
 mod set;
+mod sort;
+mod stream;
+mod stream_groups;
 mod string;
 mod torture;
 mod tracking;
@@ -56,6 +62,7 @@ const TINY: &[(&str, &str)] = &[
     ("zset-max-listpack-entries", "1"),
     ("zset-max-listpack-value", "1"),
     ("list-max-listpack-size", "2"),
+    ("stream-node-max-entries", "2"),
 ];
 
 /// A pair with Debian's redis-server, whose absence or other version is a failure.

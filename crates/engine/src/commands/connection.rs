@@ -180,12 +180,13 @@ fn hello(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     }
     turn.session.set_protocol(protocol);
     let id = turn.session.id() as i64;
+    let compat = turn.live().settings.compat;
     let mut reply = turn.reply();
     reply.map(7);
     reply.bulk("server");
-    reply.bulk("redis");
+    reply.bulk(compat.server_name());
     reply.bulk("version");
-    reply.bulk(crate::version::REPORTED);
+    reply.bulk(compat.server_version());
     reply.bulk("proto");
     reply.integer(protocol.version());
     reply.bulk("id");

@@ -9,6 +9,8 @@ use std::sync::atomic::Ordering;
 use ochre_command::Result;
 use ochre_command::args::is;
 use ochre_command::spec::{Categories, Flags, Group};
+use ochre_config::Compat;
+use ochre_config::compat::VALKEY;
 use ochre_keyspace::lazyfree;
 use ochre_observe::stats::LoopStats;
 use ochre_pubsub::Kind;
@@ -169,15 +171,19 @@ fn server(numbers: &Numbers<'_>, out: &mut String) {
     let config = turn.engine.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let file = config.file().map(|p| p.display().to_string()).unwrap_or_default();
     drop(config);
+    let compat = turn.live().settings.compat;
     out.push_str("# Server\r\n");
+    if compat == Compat::Valkey9 {
+        fields!(out, "valkey_version": VALKEY, "valkey_release_stage": "ga",);
+    }
     fields!(out,
-        "redis_version": crate::version::REPORTED,
+        "redis_version": compat.redis_version(),
         "redis_git_sha1": "00000000",
         "redis_git_dirty": 0,
         "redis_build_id": "0",
         "redis_mode": "standalone",
         "ochre_version": crate::version::OCHRE,
-        "server_name": "ochre",
+        "server_name": if compat == Compat::Valkey9 { "valkey" } else { "ochre" },
         "server_mode": "standalone",
         "os": facts.os,
         "arch_bits": usize::BITS,
@@ -263,6 +269,8 @@ fn memory(numbers: &Numbers<'_>, out: &mut String) {
     let net = used.saturating_sub(facts.startup_memory).max(1);
     let ratio = |a: usize, b: usize| a as f64 / b.max(1) as f64;
     let maxmemory = turn.live().maxmemory;
+    let scripts = turn.engine.scripts.facts();
+    let script_bytes = scripts.script_bytes + scripts.library_bytes;
     out.push_str("# Memory\r\n");
     fields!(out,
         "used_memory": used,
@@ -282,19 +290,19 @@ fn memory(numbers: &Numbers<'_>, out: &mut String) {
         "allocator_muzzy": 0,
         "total_system_memory": facts.system_memory,
         "total_system_memory_human": human(facts.system_memory),
-        "used_memory_lua": 0,
-        "used_memory_vm_eval": 0,
-        "used_memory_lua_human": "0B",
-        "used_memory_scripts_eval": 0,
-        "number_of_cached_scripts": 0,
-        "number_of_functions": 0,
-        "number_of_libraries": 0,
+        "used_memory_lua": scripts.interpreter_bytes,
+        "used_memory_vm_eval": scripts.interpreter_bytes,
+        "used_memory_lua_human": human(scripts.interpreter_bytes),
+        "used_memory_scripts_eval": scripts.script_bytes,
+        "number_of_cached_scripts": scripts.scripts,
+        "number_of_functions": scripts.functions,
+        "number_of_libraries": scripts.libraries,
         "used_memory_vm_functions": 0,
-        "used_memory_vm_total": 0,
-        "used_memory_vm_total_human": "0B",
-        "used_memory_functions": 0,
-        "used_memory_scripts": 0,
-        "used_memory_scripts_human": "0B",
+        "used_memory_vm_total": scripts.interpreter_bytes,
+        "used_memory_vm_total_human": human(scripts.interpreter_bytes),
+        "used_memory_functions": scripts.library_bytes,
+        "used_memory_scripts": script_bytes,
+        "used_memory_scripts_human": human(script_bytes),
         "maxmemory": maxmemory,
         "maxmemory_human": human(maxmemory),
         "maxmemory_policy": policy_name(turn),
@@ -406,7 +414,7 @@ fn stats(numbers: &Numbers<'_>, out: &mut String) {
         "expire_cycle_cpu_milliseconds": stats.expire_cycle_us / 1000,
         "evicted_keys": stats.evicted_keys,
         "evicted_clients": stats.evicted_clients,
-        "evicted_scripts": 0,
+        "evicted_scripts": numbers.turn.engine.scripts.facts().evicted,
         "total_eviction_exceeded_time": stats.eviction_exceeded_ms,
         "current_eviction_exceeded_time": 0,
         "keyspace_hits": stats.keyspace_hits,

@@ -132,6 +132,7 @@ fn stats(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
         .map(|(index, db)| (index, db.1))
         .collect();
     let ratio = |a: usize, b: usize| a as f64 / b.max(1) as f64;
+    let scripts = turn.engine.scripts.facts();
     let integers = [
         ("peak.allocated", peak),
         ("total.allocated", used),
@@ -141,8 +142,8 @@ fn stats(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
         ("clients.normal", 0),
         ("cluster.links", 0),
         ("aof.buffer", 0),
-        ("lua.caches", 0),
-        ("functions.caches", 0),
+        ("lua.caches", scripts.script_bytes),
+        ("functions.caches", scripts.library_bytes),
     ];
     let after = [
         ("overhead.total", overhead),

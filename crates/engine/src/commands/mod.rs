@@ -5,12 +5,14 @@ pub mod command;
 pub mod config;
 pub mod connection;
 pub mod debug;
+pub mod function;
 pub(crate) mod help;
 pub mod info;
 pub mod latency;
 pub mod logs;
 pub mod memory;
 pub mod pubsub;
+pub mod scripting;
 pub mod server;
 mod tracking;
 pub mod transaction;
@@ -24,11 +26,13 @@ pub const TABLES: &[&[SessionRow]] = &[
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
+    function::COMMANDS,
     info::COMMANDS,
     latency::COMMANDS,
     logs::COMMANDS,
     memory::COMMANDS,
     pubsub::COMMANDS,
+    scripting::COMMANDS,
     server::COMMANDS,
     transaction::COMMANDS,
 ];

@@ -76,7 +76,10 @@ fn lolwut(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
         }
         drawing.push('\n');
     }
-    drawing.push_str(&format!("\nRedis ver. {} (Ochre)\n", crate::version::REPORTED));
+    drawing.push_str(&format!(
+        "\nRedis ver. {} (Ochre)\n",
+        turn.live().settings.compat.redis_version()
+    ));
     turn.reply().verbatim(*b"txt", drawing);
     Ok(())
 }

@@ -112,9 +112,7 @@ impl Part {
         let units = (len as u64 * 8 / self.unit) as i64;
         let from_end = |at: i64| if at < 0 { at.saturating_add(units).max(0) } else { at };
         let (start, end) = (from_end(self.start), from_end(self.end).min(units - 1));
-        // Ends that are both before the string and crossed meet at its first unit otherwise.
-        let crossed = self.start < 0 && self.end < 0 && self.start > self.end;
-        if crossed || start > end {
+        if start > end {
             return None;
         }
         Some(start as u64 * self.unit..(end as u64 + 1) * self.unit)
@@ -126,7 +124,11 @@ fn bitcount(ctx: &mut Ctx<'_>) -> Result {
     let key = ctx.key(1);
     let mut room = [0; I64_TEXT_MAX];
     let text = ctx.data.text(key)?.map_or(&[][..], |text| text_bytes(text, &mut room));
-    let count = part.bits(text.len()).map_or(0, |bits| bitmap::count_range(text, bits));
+    // Negative ends that are crossed may both lie before the string, and would meet at its start:
+    // there BITPOS looks, and BITCOUNT does not.
+    let crossed = part.start < 0 && part.end < 0 && part.start > part.end;
+    let bits = part.bits(text.len()).filter(|_| !crossed);
+    let count = bits.map_or(0, |bits| bitmap::count_range(text, bits));
     ctx.reply.integer(count as i64);
     Ok(())
 }
@@ -242,6 +244,7 @@ mod tests {
             ("ones 0 0", 16),
             ("ones 0 0 -1", -1),
             ("ones 0 5", -1),
+            ("ones 1 -47 -53", 0),
             ("none 0", 0),
             ("none 1", -1),
         ] {

@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(
             bench.log_text(),
             "SELECT 0; ZADD g 3479099956230698 Palermo 3479447370796909 Catania; \
-             ZADD g CH 3377969131807154 Palermo"
+             ZADD g CH 3378080408407459 Palermo"
         );
     }
 

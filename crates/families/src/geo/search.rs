@@ -170,8 +170,10 @@ fn geosearchstore(ctx: &mut Ctx<'_>) -> Result {
 #[derive(Debug, Default)]
 struct Query {
     centre: Option<Position>,
-    /// The centre is a member of a set that is not there.
-    no_centre: bool,
+    /// The centre was given as a member, whose set may not be there.
+    from_member: bool,
+    /// The centre was given as a place.
+    from_place: bool,
     shape: Option<Shape>,
     /// Metres of the unit of answers.
     metres: f64,
@@ -199,7 +201,7 @@ impl Query {
             Form::ByMember(_) if set.is_none() => {
                 // Only the form of the answer is still of interest.
                 cursor.take_slice(3)?;
-                query.no_centre = true;
+                query.from_member = true;
                 query.shape = Some(Shape::Circle { radius: 0.0 });
             }
             Form::ByMember(_) => {
@@ -268,7 +270,7 @@ impl Query {
     /// Where GEOSEARCH looks, and for GEOSEARCHSTORE what it stores.
     fn area(&mut self, cursor: &mut Cursor<'_>, form: Form, set: Option<ZsetRef<'_>>) -> Result {
         let polygon = matches!(self.shape, Some(Shape::Polygon(_)));
-        let (member, place) = (self.no_centre, self.centre.is_some());
+        let (member, place) = (self.from_member, self.from_place);
         match () {
             () if form == Form::Store && cursor.take("storedist") => self.stores_distance = true,
             () if polygon && !is_next(cursor, "bypolygon") => return Err(outcome::SYNTAX),
@@ -280,6 +282,7 @@ impl Query {
                     return Err(outcome::SYNTAX);
                 };
                 self.centre = Some(position(longitude, latitude)?);
+                self.from_place = true;
             }
             () if !matches!(self.shape, Some(Shape::Box { .. })) && cursor.take("byradius") => {
                 self.circle(cursor)?;
@@ -295,9 +298,9 @@ impl Query {
 
     /// The centre is a member's place.
     fn member(&mut self, name: &[u8], set: Option<ZsetRef<'_>>) -> Result {
-        match set {
-            Some(set) => self.centre = Some(decode(set.score(name).ok_or(NO_MEMBER)?)),
-            None => self.no_centre = true,
+        self.from_member = true;
+        if let Some(set) = set {
+            self.centre = Some(decode(set.score(name).ok_or(NO_MEMBER)?));
         }
         Ok(())
     }
@@ -356,7 +359,7 @@ impl Query {
                 "ERR {what} is not compatible with WITHDIST, WITHHASH and WITHCOORD options"
             )));
         }
-        if self.centre.is_none() && !self.no_centre && !polygon {
+        if self.centre.is_none() && !self.from_member && !polygon {
             return Err(ReplyError::new(format!(
                 "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {name}"
             )));

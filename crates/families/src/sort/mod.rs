@@ -20,7 +20,7 @@ use ochre_command::data::Class;
 use ochre_command::outcome::{self, ReplyError, Result, WRONG_TYPE};
 use ochre_command::spec::{Begin, Categories, CommandSpec, Find, Flags, Group, KeyFlags, KeySpec};
 use ochre_command::{Ctx, Key};
-use ochre_keyspace::db::{NewValue, Stored};
+use ochre_keyspace::db::NewValue;
 use ochre_types::list::List;
 use ochre_types::packed::Entry;
 use ochre_types::value::Value;
@@ -91,6 +91,8 @@ const LOGGED_AT_ONCE: usize = 512;
 #[derive(Debug)]
 struct Query<'a> {
     by: Option<Pattern<'a>>,
+    /// The elements keep the order they have: some BY was without a star.
+    keeps_order: bool,
     gets: Vec<Pattern<'a>>,
     descending: bool,
     alpha: bool,
@@ -103,6 +105,7 @@ impl<'a> Query<'a> {
     fn parse(args: &'a [&'a [u8]], may_store: bool) -> Result<Self> {
         let mut query = Self {
             by: None,
+            keeps_order: false,
             gets: Vec::new(),
             descending: false,
             alpha: false,
@@ -119,17 +122,16 @@ impl<'a> Query<'a> {
                     query.limit = (cursor.need_int()?, cursor.need_int()?);
                 }
                 () if is(word, "store") && may_store => query.target = Some(cursor.need()?),
-                () if is(word, "by") => query.by = Some(Pattern::parse(cursor.need()?)),
+                () if is(word, "by") => {
+                    let by = Pattern::parse(cursor.need()?);
+                    query.keeps_order |= matches!(by, Pattern::Nothing | Pattern::Element);
+                    query.by = Some(by);
+                }
                 () if is(word, "get") => query.gets.push(Pattern::parse(cursor.need()?)),
                 () => return Err(outcome::SYNTAX),
             }
         }
         Ok(query)
-    }
-
-    /// Whether the elements keep the order they have: BY something without a star.
-    fn keeps_order(&self) -> bool {
-        matches!(self.by, Some(Pattern::Nothing | Pattern::Element))
     }
 }
 
@@ -146,12 +148,12 @@ fn run(ctx: &mut Ctx<'_>, may_store: bool) -> Result {
         ReplyError::fixed("ERR One or more scores can't be converted into double");
     let mut query = Query::parse(ctx.args, may_store)?;
     let key = ctx.key(1);
-    let (elements, is_set) = load(ctx, key, query.keeps_order() && query.descending)?;
-    if is_set && query.keeps_order() && (query.target.is_some() || !ctx.may_block) {
-        (query.by, query.alpha) = (None, true);
+    let (elements, is_set) = load(ctx, key, query.keeps_order && query.descending)?;
+    if is_set && query.keeps_order && (query.target.is_some() || !ctx.may_block) {
+        (query.by, query.alpha, query.keeps_order) = (None, true, false);
     }
     let range = part(elements.len(), query.limit);
-    let chosen = if query.keeps_order() {
+    let chosen = if query.keeps_order {
         range.map(|at| at as u32).collect()
     } else {
         let order = if query.descending { Order::Descending } else { Order::Ascending };
@@ -195,11 +197,15 @@ fn load(ctx: &mut Ctx<'_>, key: Key<'_>, backwards: bool) -> Result<(Elements, b
     };
     let mut room = [0; 20];
     let mut push = |entry: Entry<'_>| elements.push(entry.text(&mut room));
-    if let Ok(list) = crate::list::list_view(borrow(&stored)) {
-        list.iter().for_each(&mut push);
+    if let Ok(list) = crate::list::list_view(stored) {
+        if backwards {
+            list.range_rev(list.len().saturating_sub(1), list.len()).for_each(&mut push);
+        } else {
+            list.iter().for_each(&mut push);
+        }
         return Ok((elements, false));
     }
-    if let Ok(set) = crate::set::set_view(borrow(&stored)) {
+    if let Ok(set) = crate::set::set_view(stored) {
         set.iter().for_each(&mut push);
         return Ok((elements, true));
     }
@@ -209,13 +215,6 @@ fn load(ctx: &mut Ctx<'_>, key: Key<'_>, backwards: bool) -> Result<(Elements, b
         elements.push(entry.member);
     }
     Ok((elements, false))
-}
-
-fn borrow<'a>(stored: &Stored<'a>) -> Stored<'a> {
-    match *stored {
-        Stored::Inline(kind, bytes) => Stored::Inline(kind, bytes),
-        Stored::Object(value) => Stored::Object(value),
-    }
 }
 
 fn answer(ctx: &mut Ctx<'_>, query: &Query<'_>, elements: &Elements, chosen: &[u32]) {

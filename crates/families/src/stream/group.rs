@@ -8,7 +8,7 @@ use ochre_command::spec::{CommandSpec, Flags, Group as Family, KeyFlags, KeySpec
 use ochre_types::stream::{Group, Stream, StreamId};
 
 use super::{
-    Absent, DELETES, UPDATES, bad_subcommand, edit, id_or_sign, no_group_for_key, write_help,
+    Absent, DELETES, UPDATES, bad_subcommand, edit, id, id_or_sign, no_group_for_key, write_help,
 };
 
 const MAKES: Flags = Flags::WRITE.union(Flags::DENYOOM);
@@ -107,9 +107,13 @@ impl Options {
     }
 }
 
-/// The id that a group is set to; `$` is the stream's last.
-fn position(arg: &[u8], stream: &Stream) -> Result<StreamId> {
-    if arg == b"$" { Ok(stream.last_id) } else { id_or_sign(arg, 0) }
+/// The id that a group is set to; `$` is the stream's last. Only SETID takes `-` and `+`.
+fn position(arg: &[u8], stream: &Stream, signs: bool) -> Result<StreamId> {
+    match arg {
+        b"$" => Ok(stream.last_id),
+        _ if signs => id_or_sign(arg, 0),
+        _ => id(arg, 0),
+    }
 }
 
 fn create(ctx: &mut Ctx<'_>) -> Result {
@@ -118,7 +122,7 @@ fn create(ctx: &mut Ctx<'_>) -> Result {
     let (key, name, at) = (ctx.key(2), ctx.arg(3), ctx.arg(4));
     let absent = if options.create { Absent::Create } else { Absent::Leave };
     edit(&mut ctx.data, key, absent, |stream, _, _| {
-        let group = Group::new(position(at, stream)?, options.entries_read);
+        let group = Group::new(position(at, stream, false)?, options.entries_read);
         if stream.add_group(name, group) { Ok(()) } else { Err(EXISTS) }
     })?
     .ok_or(NO_KEY)?;
@@ -145,7 +149,7 @@ fn setid(ctx: &mut Ctx<'_>) -> Result {
     let options = Options::parse(ctx.args, false)?;
     let (name, at) = (ctx.arg(3), ctx.arg(4));
     change(ctx, Some(name), |stream| {
-        let id = position(at, stream)?;
+        let id = position(at, stream, true)?;
         if let Some(group) = stream.group_mut(name) {
             group.last_id = id;
             group.entries_read = options.entries_read;

@@ -1,7 +1,7 @@
 //! XINFO: a stream's counters, groups and consumers.
 //!
-//! `radix-tree-keys` is the number of blocks; `radix-tree-nodes`, which the peers' index has, is given
-//! as one more.
+//! `radix-tree-keys` is the number of blocks; `radix-tree-nodes` is computed as the peers' index would
+//! have it.
 
 use ochre_command::args::{int, is};
 use ochre_command::outcome::{self, NO_SUCH_KEY, Result};
@@ -100,7 +100,7 @@ fn counters(reply: &mut Reply<'_>, stream: &Stream) {
     let blocks = stream.blocks().len() as i64;
     number(reply, "length", stream.len() as i64);
     number(reply, "radix-tree-keys", blocks);
-    number(reply, "radix-tree-nodes", blocks + 1);
+    number(reply, "radix-tree-nodes", stream.index_nodes() as i64);
     stream_id(reply, "last-generated-id", stream.last_id);
     stream_id(reply, "max-deleted-entry-id", stream.max_deleted_id);
     number(reply, "entries-added", stream.entries_added as i64);

@@ -467,7 +467,7 @@ impl Reader<'_, '_> {
             } else {
                 write_entry(self.reply, &entry);
             }
-            entries_read = self.stream.advance(entries_read, entry.id);
+            entries_read = self.stream.advance(entries_read, last_id, entry.id);
             last_id = entry.id;
             fresh.push(entry.id);
         }

@@ -3,6 +3,8 @@
 //! A wait ends by a writer's reply (through the mailbox), by its time-out, by CLIENT UNBLOCK, or with the
 //! pause; then the commands that the client sent meanwhile run.
 
+use std::sync::atomic::Ordering;
+
 use ochre_engine::blocking;
 use ochre_engine::engine::Pause;
 use ochre_engine::session::Blocked;
@@ -91,6 +93,7 @@ impl EventLoop {
             let Some(&index) = self.by_id.get(&client) else { continue };
             if let Some(Some(connection)) = self.connections.get_mut(index) {
                 connection.session.paused = false;
+                self.engine.blocked.fetch_sub(1, Ordering::Relaxed);
                 self.resume(index);
             }
         }

@@ -101,6 +101,9 @@ fn scores_that_are_no_places() {
         assert_eq!(text(score).len(), TEXT_LEN);
     }
     assert_eq!(bits_of(-5.0), u64::MAX - 4);
+    assert_eq!(bits_of(f64::INFINITY), 0);
+    assert_eq!(bits_of(f64::NEG_INFINITY), 1 << 63);
+    assert_eq!(bits_of(1e19), 10_000_000_000_000_000_000);
 }
 
 #[test]

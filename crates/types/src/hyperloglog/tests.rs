@@ -63,7 +63,12 @@ proptest! {
         merged.merge(&right).unwrap();
         let both = model(&[a, b].concat());
         prop_assert_eq!(&merged, &both);
-        for target in [empty(), left, right] {
+        let dense_empty = {
+            let mut bytes = empty();
+            make_dense(&mut bytes).unwrap();
+            bytes
+        };
+        for target in [empty(), dense_empty, left, right] {
             let mut bytes = target;
             merged.store(&mut bytes, sparse_max).unwrap();
             prop_assert_eq!(&registers(&bytes), &both);

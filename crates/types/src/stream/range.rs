@@ -5,6 +5,40 @@ use std::collections::{BTreeMap, btree_map};
 use super::block::{Block, EntryRef};
 use super::id::StreamId;
 
+/// Bytes of an id as the key of an index.
+const KEY_BYTES: usize = 16;
+
+/// Nodes that a radix tree with compressed paths over the blocks' ids would have, which the peers show:
+/// one for each key, each branching, and each run of bytes between two of those. O(blocks).
+pub(super) fn index_nodes(blocks: &BTreeMap<StreamId, Block>) -> u64 {
+    let bytes = |id: &StreamId| (u128::from(id.ms) << 64) | u128::from(id.seq);
+    let common =
+        |(a, b): (&StreamId, &StreamId)| ((bytes(a) ^ bytes(b)).leading_zeros() / 8) as usize;
+    // A run of bytes lies above a node that is deeper than right below its parent.
+    let with_run = |depth: usize, parent: Option<usize>| {
+        1 + u64::from(depth > parent.map_or(0, |parent| parent + 1))
+    };
+    let mut shared = blocks.keys().zip(blocks.keys().skip(1)).map(common);
+    let (mut nodes, mut before, mut open) = (0, None, Vec::<usize>::new());
+    for _ in blocks {
+        let behind = shared.next();
+        nodes += with_run(KEY_BYTES, before.max(behind));
+        while let Some(&depth) = open.last()
+            && behind.is_none_or(|behind| depth > behind)
+        {
+            open.pop();
+            nodes += with_run(depth, open.last().copied().max(behind));
+        }
+        if let Some(depth) = behind
+            && open.last() != Some(&depth)
+        {
+            open.push(depth);
+        }
+        before = behind;
+    }
+    nodes.max(1)
+}
+
 /// The direction of a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {

@@ -301,7 +301,7 @@ fn counters() {
     let mut group = Group::new(StreamId::MIN, Some(0));
     assert_eq!(stream.lag(&group), Some(5));
     for n in 1..=3 {
-        group.entries_read = stream.advance(group.entries_read, id(n));
+        group.entries_read = stream.advance(group.entries_read, group.last_id, id(n));
         group.last_id = id(n);
     }
     assert_eq!((group.entries_read, stream.lag(&group)), (Some(3), Some(2)));
