@@ -18,7 +18,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("observe", &["base"]),
     ("script", &["base", "resp", "command"]),
     ("pubsub", &["base"]),
-    ("engine", &["base", "resp", "types", "keyspace", "command", "families", "config", "observe", "pubsub", "script"]),
+    (
+        "engine",
+        &[
+            "base", "resp", "types", "keyspace", "command", "families", "config", "observe",
+            "pubsub", "script",
+        ],
+    ),
     ("net", &["base", "resp"]),
     (
         "server",

@@ -1,6 +1,7 @@
 //! Leaf helpers: the pieces that every other crate stands on, without I/O and without a clock.
 
 pub mod clock;
+pub mod compat;
 pub mod glob;
 pub mod hash;
 pub mod long_double;

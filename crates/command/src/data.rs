@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use ochre_base::clock::{Millis, Now};
+use ochre_base::compat::Compat;
 use ochre_base::rng::Rng;
 use ochre_keyspace::db::{Db, Edited, Key, NewValue, Stored, Text};
 use ochre_keyspace::entry::Kind;
@@ -50,8 +51,8 @@ pub struct Env<'a> {
     pub lazy_user_del: bool,
     /// FLUSHDB and FLUSHALL free in the background: lazyfree-lazy-user-flush.
     pub lazy_user_flush: bool,
-    /// Small lists are named as large ones: `compat redis-7.0`.
-    pub quicklists: bool,
+    /// The server whose texts and names to use where they differ.
+    pub compat: Compat,
     /// Which changes anybody wants to hear of.
     pub interest: Interest,
     /// Who is told of them.

@@ -4,7 +4,6 @@
 //! * [`table`]: the one table, every directive of both families of peers;
 //! * [`value`] and [`special`]: texts to values and back, by kind;
 //! * [`store`]: the current values;
-//! * [`compat`]: the server to be taken for;
 //! * [`parse`]: `redis.conf` syntax, includes, options of the command line;
 //! * [`get_set`]: CONFIG GET and CONFIG SET;
 //! * [`rewrite`]: CONFIG REWRITE;
@@ -16,7 +15,6 @@
 //! 7.2.
 #![forbid(unsafe_code)]
 
-pub mod compat;
 pub mod directive;
 pub mod get_set;
 pub mod parse;
@@ -27,8 +25,8 @@ pub mod store;
 pub mod table;
 pub mod value;
 
-pub use compat::Compat;
 pub use directive::{Directive, Kind, Status};
+pub use ochre_base::compat::{Compat, VALKEY};
 pub use snapshot::Settings;
 pub use store::{Config, Surroundings};
 pub use table::Id;

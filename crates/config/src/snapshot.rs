@@ -4,11 +4,11 @@
 //! is swapped: no lock, no text and no lookup on the way of a command. Every field names its
 //! directive, and its unit where it has one.
 
-use crate::compat::Compat;
 use crate::special::{EventClasses, OutputLimit};
 use crate::store::{Config, mismatch};
 use crate::table::{Id, id};
 use crate::value::{Share, Value};
+use ochre_base::compat::Compat;
 use std::path::PathBuf;
 
 /// Defines an enum of a directive's choices and its conversion from the table's numbers.
@@ -412,7 +412,7 @@ impl Settings {
             latency_percentiles: view
                 .percentiles(const { id("latency-tracking-info-percentiles") }),
             busy_reply_threshold_ms: view.number(const { id("busy-reply-threshold") }),
-            script_memory_limit: view.number(const { id("script-memory-limit") }),
+            script_memory_limit: config.bytes(const { id("script-memory-limit") }),
             script_instruction_limit: view.number(const { id("script-instruction-limit") }),
             log_level: LogLevel::of(config.int(const { id("loglevel") })),
             logfile: view.path(const { id("logfile") }),

@@ -27,8 +27,6 @@ pub struct Live {
     pub policy: Policy,
     /// Time in nanoseconds from which a command is slow; none: never.
     pub slow_ns: Option<u64>,
-    /// Small lists are named as large ones.
-    pub quicklists: bool,
     /// Whether requests or replies are logged by their size.
     pub logs_sizes: bool,
 }
@@ -56,7 +54,6 @@ impl Live {
                 stream_node_max_bytes: count(encodings.stream_node_bytes),
                 stream_node_max_entries: count(encodings.stream_node_entries),
             },
-            quicklists: settings.compat == Compat::Redis70,
             databases: settings.databases.min(u32::from(DbIndex::MAX)) as DbIndex,
             string_max: count(settings.proto_max_bulk_len),
             maxmemory: count(settings.maxmemory),

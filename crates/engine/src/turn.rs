@@ -231,7 +231,7 @@ macro_rules! env {
             no_touch: $session_no_touch,
             lazy_user_del: $lp.live.settings.lazyfree.user_del,
             lazy_user_flush: $lp.live.settings.lazyfree.user_flush,
-            quicklists: $lp.live.quicklists,
+            compat: $lp.live.settings.compat,
             interest: ochre_keyspace::notify::Listener::interest($engine),
             listener: $engine,
         }

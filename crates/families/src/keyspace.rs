@@ -218,6 +218,7 @@ fn flushall(ctx: &mut Ctx<'_>) -> Result {
 }
 
 fn flush(ctx: &mut Ctx<'_>, chosen: impl Fn(DbIndex) -> bool, lazy: bool) -> Result {
+    let now = ctx.now().unix_ms;
     let mut removed = 0;
     let mut tables = Vec::new();
     let mut awaited = Vec::new();
@@ -226,7 +227,7 @@ fn flush(ctx: &mut Ctx<'_>, chosen: impl Fn(DbIndex) -> bool, lazy: bool) -> Res
             if !chosen(index) || shard.db(index).is_empty() {
                 continue;
             }
-            shard.mark_db_changed(index, None);
+            shard.mark_db_changed(index, None, now);
             // Readers in a consumer group are told that their key is gone.
             let readers = shard
                 .waiters()
@@ -265,9 +266,10 @@ fn swapdb(ctx: &mut Ctx<'_>) -> Result {
     let b = index(ctx.args[2], "ERR invalid second DB index")?;
     if a != b {
         let mut ready = Vec::new();
+        let now = ctx.now().unix_ms;
         for shard in ctx.data.locked.each_mut() {
-            shard.mark_db_changed(a, Some(shard.db(b)));
-            shard.mark_db_changed(b, Some(shard.db(a)));
+            shard.mark_db_changed(a, Some(shard.db(b)), now);
+            shard.mark_db_changed(b, Some(shard.db(a)), now);
             shard.swap_dbs(a, b);
             let awaited = shard.waiters().filter(|(db, _, _)| *db == a || *db == b);
             // A key that is gone matters too, to readers of a consumer group.

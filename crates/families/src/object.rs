@@ -3,6 +3,7 @@
 //! The encodings are the logical ones, by the names and thresholds of Redis; `embstr` and `raw` differ
 //! by length, or by the value having been changed in place.
 
+use ochre_base::compat::Compat;
 use ochre_command::Ctx;
 use ochre_command::outcome::{self, ReplyError, Result};
 use ochre_command::spec::{CommandSpec, Flags, Group, KeyFlags, KeySpec};
@@ -68,16 +69,20 @@ fn place(ctx: &mut Ctx<'_>) -> Option<Slot> {
 fn encoding(ctx: &mut Ctx<'_>) -> Result {
     let Some(slot) = place(ctx) else { return Ok(()) };
     let db = ctx.data.db_of(ctx.key(2));
-    let name = encoding_name(&db.stored(&db.entry(slot)), ctx.data.env.quicklists);
+    let name = encoding_name(&db.stored(&db.entry(slot)), ctx.data.env.compat);
     ctx.reply.bulk(name);
     Ok(())
 }
 
-/// The logical encoding of a value, by the peers' names. `quicklists`: by those of Redis 7.0, which has
-/// no other form of a list.
-pub fn encoding_name(stored: &Stored<'_>, quicklists: bool) -> &'static str {
+/// The logical encoding of a value, by the peers' names. Redis 7.0 has one
+/// form of a list only.
+pub fn encoding_name(stored: &Stored<'_>, compat: Compat) -> &'static str {
     match *stored {
-        Stored::Inline(Kind::List, _) | Stored::Object(Value::List(_)) if quicklists => "quicklist",
+        Stored::Inline(Kind::List, _) | Stored::Object(Value::List(_))
+            if compat == Compat::Redis70 =>
+        {
+            "quicklist"
+        }
         Stored::Inline(kind, bytes) => match kind {
             Kind::Int => "int",
             Kind::Bytes if bytes.len() <= EMBSTR_MAX => "embstr",

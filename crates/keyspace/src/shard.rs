@@ -6,6 +6,7 @@ use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ochre_base::clock::Millis;
 use ochre_types::value::Type;
 
 use crate::db::{Db, Key};
@@ -252,14 +253,18 @@ impl Shard {
 
     /// Tells the watchers of a database that it was flushed or exchanged; `other` is what takes its
     /// place. A key that is in neither has not changed.
-    pub fn mark_db_changed(&self, db: DbIndex, other: Option<&Db>) {
+    pub fn mark_db_changed(&self, db: DbIndex, other: Option<&Db>, now: Millis) {
         for ((watched, key), flags) in &self.watches {
             if *watched != db {
                 continue;
             }
             let key = Key::new(key);
-            let here = self.db(db).find(key).is_some();
-            if here || other.is_some_and(|other| other.find(key).is_some()) {
+            // A key past its time is not there, whether or not it has been deleted.
+            let is_live = |db: &Db| {
+                let entry = db.find(key).map(|slot| db.entry(slot));
+                entry.is_some_and(|entry| entry.expiry.is_none_or(|at| at >= now))
+            };
+            if is_live(self.db(db)) || other.is_some_and(is_live) {
                 flags.iter().for_each(|flag| flag.store(true, Ordering::Release));
             }
         }

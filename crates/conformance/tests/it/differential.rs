@@ -170,7 +170,7 @@ const BITS: &str = "
     BITOP (AND|OR|XOR) {k} {k}+
     BITOP NOT {k} {k}
     BITFIELD {k} [OVERFLOW WRAP|OVERFLOW SAT|OVERFLOW FAIL] INCRBY (u3|i5|u8|i16|i64) {n}2 {i}
-    BITFIELD {k} [OVERFLOW SAT|OVERFLOW FAIL] SET (u1|i7|u20|i33|u63) (#0|#2|5) {big} GET i9 {n}
+    BITFIELD {k} [OVERFLOW SAT|OVERFLOW FAIL] SET (u1|i7|u20|i33|u63) (#0|#2|5) {i}7777777 GET i9 {n}
     BITFIELD_RO {k} GET (u7|i64|u63) {n}9 GET i13 (#0|#1|#7)
     SET {k} {v}
     APPEND {k} {v}
@@ -343,7 +343,9 @@ fn is_part(args: &[Vec<u8>]) -> bool {
     match args {
         [] => true,
         [start] => is_int(start),
-        [start, end, unit @ ..] => is_int(start) && is_int(end) && unit.len() < 2,
+        [start, end] => is_int(start) && is_int(end),
+        [start, end, unit] => is_int(start) && is_int(end) && matches!(&unit[..], b"BIT" | b"BYTE"),
+        _ => false,
     }
 }
 

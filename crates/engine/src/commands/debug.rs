@@ -204,12 +204,12 @@ fn htstats(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
 
 fn object(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     let (index, clock) = (turn.session.db, turn.lp.access_clock());
-    let quicklists = turn.live().quicklists;
+    let compat = turn.live().settings.compat;
     let text = under_all_locks(turn, |locked| {
         let key = Key::new(args[2]);
         let db = locked.db(index, key);
         let entry = db.entry(db.find(key)?);
-        let encoding = ochre_families::object::encoding_name(&db.stored(&entry), quicklists);
+        let encoding = ochre_families::object::encoding_name(&db.stored(&entry), compat);
         let length = entry.value.len();
         let idle = clock.idle_seconds(entry.access);
         Some(format!(

@@ -91,14 +91,8 @@ const FUNCTION: &[SessionRow] = &[
     )
     .tips(ALL),
     help::row("7.0.0", Group::Scripting),
-    sub(
-        "kill",
-        2,
-        Flags::ALLOW_BUSY,
-        kill,
-        ("Ends the function that runs too long.", "O(1)", ""),
-    )
-    .tips(&["request_policy:all_shards", "response_policy:one_succeeded"]),
+    sub("kill", 2, Flags::ALLOW_BUSY, kill, ("Ends the function that runs too long.", "O(1)", ""))
+        .tips(&["request_policy:all_shards", "response_policy:one_succeeded"]),
     sub(
         "list",
         -2,
@@ -188,15 +182,17 @@ fn build(local: &Local, source: &[u8]) -> Result<Library> {
 }
 
 fn load(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
-    let (source, replace) = match args[2..] {
-        [source] => (source, false),
-        [option, source] if is(option, "replace") => (source, true),
-        [option, ..] => {
+    let Some((&source, options)) = args[2..].split_last() else {
+        return Err(ReplyError::fixed("ERR Function code is missing"));
+    };
+    let mut replace = false;
+    for option in options {
+        if !is(option, "replace") {
             let option = String::from_utf8_lossy(option);
             return Err(ReplyError::new(format!("ERR Unknown option given: {option}")));
         }
-        [] => return Err(ReplyError::fixed("ERR Function code is missing")),
-    };
+        replace = true;
+    }
     let (name, _) = shebang::library(source).map_err(ReplyError::new)?;
     let exists = turn.engine.scripts.libraries().iter().any(|library| library.name == name);
     if exists && !replace {
@@ -249,7 +245,9 @@ fn list(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
         }
     }
     let wanted = |library: &&Arc<Library>| {
-        pattern.is_none_or(|pattern| glob::matches(pattern, library.name.as_bytes(), glob::Case::Ignored))
+        pattern.is_none_or(|pattern| {
+            glob::matches(pattern, library.name.as_bytes(), glob::Case::Ignored)
+        })
     };
     let libraries: Vec<Arc<Library>> =
         turn.engine.scripts.libraries().iter().filter(wanted).cloned().collect();
@@ -360,10 +358,10 @@ fn restore(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
             ));
         }
         _ => {
-            return Err(ReplyError::fixed(
-                "ERR unknown subcommand or wrong number of arguments for 'restore'. Try FUNCTION \
-                 HELP.",
-            ));
+            return Err(ReplyError::new(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{}'. Try FUNCTION HELP.",
+                String::from_utf8_lossy(args[1])
+            )));
         }
     };
     let codes = dump::decode(args[2]).map_err(|error| match error {

@@ -121,7 +121,12 @@ const SCRIPT: &[SessionRow] = &[
         3,
         ASK,
         debug,
-        ("3.2.0", "Sets the debugging of scripts, of which there is none.", "O(1)", "<YES | SYNC | NO>"),
+        (
+            "3.2.0",
+            "Sets the debugging of scripts, of which there is none.",
+            "O(1)",
+            "<YES | SYNC | NO>",
+        ),
     ),
     sub(
         "exists",

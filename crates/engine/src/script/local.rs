@@ -23,11 +23,8 @@ use crate::turn::Turn;
 use crate::version;
 
 /// How scripts know us.
-const CONSTANTS: Constants = Constants {
-    version: version::REPORTED,
-    server_name: "ochre",
-    server_version: version::OCHRE,
-};
+const CONSTANTS: Constants =
+    Constants { version: version::REPORTED, server_name: "ochre", server_version: version::OCHRE };
 
 /// A compiled script.
 #[derive(Debug, Clone)]

@@ -226,10 +226,7 @@ fn finish(turn: &mut Turn<'_>, state: &mut Running, in_transaction: bool) {
 }
 
 /// The locks that a script begins with.
-fn lock(
-    turn: &mut Turn<'_>,
-    call: &Call<'_>,
-) -> (Locked<'static>, Option<ScriptLock<'static>>) {
+fn lock(turn: &mut Turn<'_>, call: &Call<'_>) -> (Locked<'static>, Option<ScriptLock<'static>>) {
     let engine = turn.engine;
     if let Some(held) = turn.held.take() {
         return (held, None);
@@ -274,11 +271,7 @@ where
     if state.rules.read_only && flags.contains(Flags::WRITE) {
         return refuse("ERR Write commands are not allowed from read-only scripts.");
     }
-    if state.oom
-        && !state.rules.allow_oom
-        && !state.wrote
-        && flags.contains(Flags::DENYOOM)
-    {
+    if state.oom && !state.rules.allow_oom && !state.wrote && flags.contains(Flags::DENYOOM) {
         return refuse("OOM command not allowed when used memory > 'maxmemory'.");
     }
     Ok(row)
@@ -313,7 +306,13 @@ impl Running {
         Ok(())
     }
 
-    fn run_data(&mut self, row: &Row, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Result {
+    fn run_data(
+        &mut self,
+        row: &Row,
+        args: &[&[u8]],
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+    ) -> Result {
         let mut keys: SmallVec<[Key<'_>; 8]> = SmallVec::new();
         each_key(&row.spec, args, |at, flags| {
             if !flags.contains(KeyFlags::NOT_KEY) {

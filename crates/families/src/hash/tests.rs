@@ -590,7 +590,7 @@ fn expired_fields_are_dropped_in_portions() {
             no_touch: false,
             lazy_user_del: false,
             lazy_user_flush: false,
-            quicklists: false,
+            compat: ochre_base::compat::Compat::Redis72,
             interest: ochre_keyspace::notify::Interest::default(),
             listener: &ochre_keyspace::notify::Silent,
         };

@@ -60,7 +60,7 @@ fn xadd(ctx: &mut Ctx<'_>) -> Result {
     let options = Options::parse(ctx.args, true, ctx.data.env.limits)?;
     let (new_id, at) = options.new_id.ok_or_else(|| wrong_arity("xadd"))?;
     let pairs = &ctx.args[at..];
-    if pairs.len() < 2 || pairs.len() % 2 != 0 {
+    if pairs.len() < 2 || !pairs.len().is_multiple_of(2) {
         return Err(wrong_arity("xadd"));
     }
     if new_id == NewId::Given(StreamId::MIN) {

@@ -8,7 +8,7 @@
 //! Source: documentation of the stream commands of Redis 7.2, Valkey 9.1 and Redis 8.10; errors and
 //! edges by comparison with redis-server 7.0.15.
 
-use ochre_command::args::is;
+use ochre_command::args::{Cursor, int_or, is};
 use ochre_command::data::{Left, Work};
 use ochre_command::outcome::{ReplyError, Result, WRONG_TYPE};
 use ochre_command::spec::{KeyFlags, KeySpec};
@@ -16,7 +16,7 @@ use ochre_command::{Data, Key, Reply};
 use ochre_keyspace::db::Stored;
 use ochre_types::limits::Limits;
 use ochre_types::packed::Entry;
-use ochre_types::stream::{EntryRef, Group, Stream, StreamId};
+use ochre_types::stream::{ConsumerId, EntryRef, Group, Stream, StreamId};
 use ochre_types::value::Value;
 
 pub mod acknowledge;
@@ -187,7 +187,7 @@ fn edit_group<R>(
 }
 
 /// The name of who has a pending entry; empty when nobody has.
-fn owner_name<'g>(group: &'g Group, owner: Option<ochre_types::stream::ConsumerId>) -> &'g [u8] {
+fn owner_name(group: &Group, owner: Option<ConsumerId>) -> &[u8] {
     owner.and_then(|owner| group.consumer(owner)).map_or(b"", |consumer| consumer.name())
 }
 
@@ -198,11 +198,11 @@ fn write_help(reply: &mut Reply<'_>, lines: &[&str]) {
 }
 
 /// The part of a stream command that names ids: `IDS count id [id ...]`, which may stand anywhere.
-fn counted_ids(options: &mut ochre_command::args::Cursor<'_>) -> Result<Vec<StreamId>> {
+fn counted_ids(options: &mut Cursor<'_>) -> Result<Vec<StreamId>> {
     const BAD_COUNT: ReplyError = ReplyError::fixed("ERR Number of IDs must be a positive integer");
     const MISMATCH: ReplyError =
         ReplyError::fixed("ERR The `numids` parameter must match the number of arguments");
-    let count = ochre_command::args::int_or(options.need()?, BAD_COUNT)?;
+    let count = int_or(options.need()?, BAD_COUNT)?;
     let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(BAD_COUNT)?;
     let words = options.take_slice(count).map_err(|_| MISMATCH)?;
     ids(words)

@@ -123,7 +123,7 @@ impl<'a> Request<'a> {
                 };
             } else if more >= 1 && cursor.take("streams") {
                 let words = cursor.rest();
-                if words.len() % 2 != 0 {
+                if !words.len().is_multiple_of(2) {
                     return Err(unbalanced(is_group));
                 }
                 (request.keys, request.ids) = words.split_at(words.len() / 2);

@@ -17,8 +17,8 @@ pub enum Compat {
 }
 
 impl Compat {
-    /// From the directive's number.
-    pub(crate) fn of(number: i64) -> Self {
+    /// From the number of the directive's choice.
+    pub fn of(number: i64) -> Self {
         match number {
             0 => Self::Redis70,
             2 => Self::Redis8,
