@@ -5,6 +5,7 @@ pub mod compat;
 pub mod glob;
 pub mod hash;
 pub mod long_double;
+pub mod lzf;
 pub mod memory;
 pub mod num;
 pub mod rng;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use ochre_command::ctx::Block;
 use ochre_command::data::Data;
-use ochre_command::spec::Flags;
+use ochre_command::spec::{Flags, Group};
 use ochre_command::{Ctx, Key, ReplyError};
 use ochre_keyspace::lock::Locked;
 use ochre_resp::Reply;
@@ -76,7 +76,10 @@ fn run<'a>(turn: &mut Turn<'_>, row: &'static Row, args: &'a [&'a [u8]], keys: &
     match row.run {
         Run::Data => run_data(turn, row, args, keys),
         Run::Session(run) => {
-            turn.flush_counts();
+            // Scripts do not look at the counts; most others may.
+            if row.spec.group != Group::Scripting {
+                turn.flush_counts();
+            }
             let start = turn.out.buffer().len();
             if let Err(error) = run(turn, args, row) {
                 turn.out.buffer().truncate(start);

@@ -6,9 +6,10 @@
 
 use ochre_command::ReplyError;
 use ochre_command::outcome::wrong_arity;
-use ochre_command::spec::Flags;
+use ochre_command::spec::{Flags, Group};
 use ochre_keyspace::evict::Order;
 
+use crate::commands::transaction;
 use crate::engine::Engine;
 use crate::engine::Pause;
 use crate::registry::Row;
@@ -53,6 +54,9 @@ pub(crate) fn unknown_command(args: &[&[u8]]) -> ReplyError {
 #[inline]
 pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
     let flags = row.spec.flags;
+    if turn.session.void_watches && !turn.lp.in_place {
+        transaction::drop_watches(turn.engine, turn.session);
+    }
     if !row.spec.accepts(args.len()) {
         return Verdict::Refuse(arity_error(row));
     }
@@ -68,7 +72,12 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
     {
         return Verdict::Refuse(error);
     }
-    if turn.lp.live.maxmemory > 0 {
+    if let Some(busy) = turn.engine.scripts.busy()
+        && !runs_while_busy(turn, row)
+    {
+        return Verdict::Refuse(busy);
+    }
+    if turn.lp.live.maxmemory > 0 && !turn.lp.in_place {
         let fits = make_room(turn.engine, turn.lp);
         let wants_room =
             flags.contains(Flags::DENYOOM) || (row.spec.name == "exec" && exec_wants_room(turn));
@@ -76,7 +85,7 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
             return Verdict::Refuse(OOM);
         }
     }
-    if turn.session.tracking.is_some() {
+    if turn.session.tracking.is_some() && !turn.lp.in_place {
         tracking::deliver_own(turn);
     }
     if turn.session.only_listens() && !allowed_to_listeners(row) {
@@ -86,18 +95,13 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
             row.full_name
         )));
     }
-    if let Some(busy) = turn.engine.scripts.busy()
-        && !runs_while_busy(turn, row)
-    {
-        return Verdict::Refuse(busy);
-    }
     if turn.session.multi.is_some() && !runs_in_multi(row) {
         return queue(row);
     }
     match turn.engine.pause(turn.lp.now.unix_ms) {
         Pause::Off => Verdict::Run,
         Pause::All => wait(turn, row, true),
-        Pause::Write => wait(turn, row, may_write(turn, row)),
+        Pause::Write => wait(turn, row, may_write(turn, row, args)),
     }
 }
 
@@ -131,6 +135,10 @@ fn allowed_to_listeners(row: &Row) -> bool {
 #[cold]
 fn runs_while_busy(turn: &Turn<'_>, row: &Row) -> bool {
     let allowed = |row: &Row| row.spec.flags.contains(Flags::ALLOW_BUSY);
+    if turn.lp.in_place && matches!(row.spec.name, "watch" | "exec") {
+        // They would wait for locks that the script holds.
+        return false;
+    }
     if row.spec.name != "exec" {
         return allowed(row);
     }
@@ -152,13 +160,22 @@ fn wait(turn: &Turn<'_>, row: &Row, holds: bool) -> Verdict {
     if holds && !exempt { Verdict::Wait } else { Verdict::Run }
 }
 
-fn may_write(turn: &Turn<'_>, row: &Row) -> bool {
-    let writes = |row: &Row| row.spec.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE));
-    if row.spec.name != "exec" {
-        return writes(row);
+fn may_write<A: AsRef<[u8]>>(turn: &Turn<'_>, row: &Row, args: &[A]) -> bool {
+    if row.spec.name == "exec" {
+        let queue = turn.session.multi.iter().flat_map(|multi| &multi.queue);
+        return queue
+            .into_iter()
+            .any(|queued| row_may_write(turn, turn.engine.registry.row(queued.row), &queued.args));
     }
-    let queue = turn.session.multi.iter().flat_map(|multi| &multi.queue);
-    queue.into_iter().any(|queued| writes(turn.engine.registry.row(queued.row)))
+    row_may_write(turn, row, args)
+}
+
+fn row_may_write<A: AsRef<[u8]>>(turn: &Turn<'_>, row: &Row, args: &[A]) -> bool {
+    row.spec.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
+        || (row.spec.group == Group::Scripting
+            && args
+                .get(1)
+                .is_some_and(|script| turn.engine.scripts.may_write(row, script.as_ref())))
 }
 
 fn exec_wants_room(turn: &Turn<'_>) -> bool {

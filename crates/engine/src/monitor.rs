@@ -20,25 +20,36 @@ pub(crate) fn is_on(engine: &Engine) -> bool {
 /// Sends the line of a command that is about to run.
 #[cold]
 pub(crate) fn feed(turn: &Turn<'_>, row: &Row, args: &[&[u8]]) {
+    if !row.spec.flags.intersects(HIDDEN) {
+        feed_caller(turn, args);
+    }
+}
+
+/// Sends the line of a command that runs a script: before the lines of the script's own commands,
+/// and whatever its row says.
+#[cold]
+pub(crate) fn feed_caller(turn: &Turn<'_>, args: &[&[u8]]) {
     let info = &turn.session.info;
     let source = if info.is_unix {
         format!("unix:{}", info.laddr.trim_end_matches(":0"))
     } else {
         info.addr.clone()
     };
-    send(turn, row, args, &source);
+    send(turn, args, &source);
 }
 
 /// Sends the line of a command that a script runs.
 #[cold]
 pub(crate) fn feed_script(turn: &Turn<'_>, row: &Row, args: &[&[u8]]) {
-    send(turn, row, args, "lua");
+    if !row.spec.flags.intersects(HIDDEN) {
+        send(turn, args, "lua");
+    }
 }
 
-fn send(turn: &Turn<'_>, row: &Row, args: &[&[u8]], source: &str) {
-    if row.spec.flags.intersects(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
-        return;
-    }
+/// What MONITOR does not show.
+const HIDDEN: Flags = Flags::SKIP_MONITOR.union(Flags::ADMIN);
+
+fn send(turn: &Turn<'_>, args: &[&[u8]], source: &str) {
     let us = turn.lp.now.unix_us;
     let mut line = String::new();
     // Writing to a string cannot fail.

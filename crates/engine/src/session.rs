@@ -184,6 +184,17 @@ pub struct Blocked {
     pub row: RowId,
 }
 
+/// A watched key.
+#[derive(Debug)]
+pub struct Watch {
+    /// Its database.
+    pub db: DbIndex,
+    /// Its name.
+    pub name: Vec<u8>,
+    /// It was there when the watch began, and not past its time: its expiry is a change.
+    pub was_live: bool,
+}
+
 /// CLIENT REPLY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReplyMode {
@@ -212,7 +223,9 @@ pub struct Session {
     /// Commands queued since MULTI.
     pub multi: Option<Multi>,
     /// Watched keys.
-    pub watches: Vec<(DbIndex, Vec<u8>)>,
+    pub watches: Vec<Watch>,
+    /// The watches are over, but their shards do not know yet.
+    pub void_watches: bool,
     /// Raised when one of them changed.
     pub watch_flag: WatchFlag,
     /// What it waits for.
@@ -243,6 +256,7 @@ impl Session {
             authenticated,
             multi: None,
             watches: Vec::new(),
+            void_watches: false,
             watch_flag: Arc::new(AtomicBool::new(false)),
             blocked: None,
             paused: false,

@@ -49,12 +49,18 @@ pub struct LoopState {
     /// Clients of this loop that were blocked, unblocked or paused by the commands of this turn, for
     /// the loop to look after.
     pub attention: Vec<u64>,
+    /// It serves the clients of a loop whose thread a script holds, with its locks: nothing that takes
+    /// a shard's lock may run.
+    pub in_place: bool,
     /// What looks after the loop's other clients while a script runs too long. The event loop sets it.
     pub pump: Option<Pump>,
 }
 
 /// See [`LoopState::pump`].
-pub struct Pump(pub Box<dyn FnMut(&'static Engine, &mut LoopState) + Send>);
+pub struct Pump(pub Box<PumpFn>);
+
+/// What a [`Pump`] runs.
+pub type PumpFn = dyn FnMut(&'static Engine, &mut LoopState) + Send;
 
 impl std::fmt::Debug for Pump {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -78,6 +84,7 @@ impl LoopState {
             calls: Vec::new(),
             errors: Vec::new(),
             attention: Vec::new(),
+            in_place: false,
             pump: None,
         }
     }

@@ -276,9 +276,7 @@ fn set_repl<H: Host>(_: &Lua, shared: &mut Shared<H>, args: &MultiValue) -> Chec
 
 fn acl_check_cmd<H: Host>(_: &Lua, shared: &mut Shared<H>, args: &MultiValue) -> Checked {
     if args.is_empty() {
-        return Err(fault(
-            "ERR Please specify at least one argument for this redis lib call",
-        ));
+        return Err(fault("ERR Please specify at least one argument for this redis lib call"));
     }
     let mut words: Vec<Vec<u8>> = Vec::with_capacity(args.len());
     for arg in args {
@@ -346,8 +344,8 @@ fn frame(lua: &Lua, level: usize) -> Option<(&'static str, String, i64)> {
 /// function that raised it, or of its caller when that is a native one. The prelude's own functions
 /// stand for native ones.
 fn position(lua: &Lua) -> (Option<String>, Option<i64>) {
-    // 0 is this function, 1 the handler, 2 the binding's call of it, 3 what raised the error.
-    let mut level = 3;
+    // 0 is this function, 1 the handler, 2 what raised the error.
+    let mut level = 2;
     let mut native = false;
     loop {
         let Some((what, source, line)) = frame(lua, level) else { return (None, None) };
@@ -367,7 +365,7 @@ fn position(lua: &Lua) -> (Option<String>, Option<i64>) {
 pub(crate) fn interrupted(lua: &Lua) -> (String, i64) {
     let mut level = 0;
     while let Some((what, source, line)) = frame(lua, level) {
-        if what != "C" && source != PRELUDE {
+        if matches!(what, "Lua" | "main") && source != PRELUDE {
             return (source, line);
         }
         level += 1;

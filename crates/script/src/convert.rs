@@ -26,6 +26,10 @@ use ochre_resp::Reply;
 /// Deepest nesting of a reply.
 const DEPTH_MAX: usize = 512;
 
+/// Bytes from which on a result's tables are not followed any more: one that holds itself twice would
+/// double with every level.
+const REPLY_MAX: usize = 1 << 30;
+
 /// The names of fields, made once: looking them up costs no hashing.
 #[derive(Debug)]
 pub(crate) struct Names {
@@ -203,7 +207,9 @@ fn write_value(
         Value::Integer(n) => reply.integer(*n),
         Value::Boolean(value) if booleans => reply.boolean(*value),
         Value::Boolean(true) => reply.integer(1),
-        Value::Table(_) if depth > DEPTH_MAX => reply.error("ERR reached lua stack limit"),
+        Value::Table(_) if depth > DEPTH_MAX || reply.len() > REPLY_MAX => {
+            reply.error("ERR reached lua stack limit");
+        }
         Value::Table(table) => write_table(names, table, reply, booleans, depth + 1)?,
         _ => reply.null(),
     }

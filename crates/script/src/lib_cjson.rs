@@ -181,7 +181,7 @@ fn flag(args: &MultiValue, at: usize, function: &str, now: bool) -> Native<bool>
 
 fn invalid(args: &MultiValue, now: Invalid) -> Native<Invalid> {
     let function = "encode_invalid_numbers";
-    match args.get(0) {
+    match args.front() {
         None | Some(Value::Nil) => Ok(now),
         Some(Value::Boolean(false)) => Ok(Invalid::Refuse),
         Some(Value::Boolean(true)) => Ok(Invalid::Accept),

@@ -93,7 +93,8 @@ fn header32(kind: u8, len: usize, out: &mut Vec<u8>) {
 }
 
 fn pack_number(n: f64, out: &mut Vec<u8>) {
-    if n.fract() == 0.0 && (-9.2233720368547758e18..9.2233720368547758e18).contains(&n) {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if n.fract() == 0.0 && (-LIMIT..LIMIT).contains(&n) {
         return pack_int(n as i64, out);
     }
     if f64::from(n as f32) == n {

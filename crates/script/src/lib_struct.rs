@@ -163,7 +163,7 @@ fn pack(lua: &Lua, args: &MultiValue) -> Native<MultiValue> {
                 let text = string_or_nil(args, arg)?;
                 let size = if item.size == 0 { text.len() } else { item.size };
                 if text.len() < size {
-                    return Err(bad_argument(arg, "pack", "string too short"));
+                    return Err(bad_argument(arg + 1, "pack", "string too short"));
                 }
                 out.extend_from_slice(&text[..size]);
                 if item.option == b's' {
@@ -206,11 +206,11 @@ fn string_or_nil(args: &MultiValue, at: usize) -> Native<Vec<u8>> {
 }
 
 fn put_int(n: f64, size: usize, big: bool, out: &mut Vec<u8>) {
-    // Beyond the range of signed numbers the unsigned one has the bits.
+    // Beyond the range of signed numbers the unsigned one has the bits. What is above them is zero,
+    // for negative numbers too, as the peers do it.
     let bits = if n < 0.0 { n as i64 as u64 } else { n as u64 };
-    let fill = if n < 0.0 { 0xFF } else { 0 };
     let low = bits.to_le_bytes();
-    let byte = |at: usize| low.get(at).copied().unwrap_or(fill);
+    let byte = |at: usize| low.get(at).copied().unwrap_or(0);
     if big {
         out.extend((0..size).rev().map(byte));
     } else {

@@ -15,6 +15,7 @@ local getmetatable, setmetatable = getmetatable, setmetatable
 local pcall, xpcall, resume = pcall, xpcall, coroutine.resume
 local loadstring, setfenv, collectgarbage = loadstring, setfenv, collectgarbage
 local insert, concat = table.insert, table.concat
+local match, sub = string.match, string.sub
 
 local READONLY = 'Attempt to modify a readonly table'
 
@@ -43,7 +44,13 @@ local function handler(err)
   local source, line = where()
   err = translate(err)
   if type(err) ~= 'table' then
-    err = { err = 'ERR ' .. tostring(err) }
+    err = tostring(err)
+    -- A base function that this file wraps has named this file.
+    local ours = match(err, '^ochre:%d+: ()')
+    if ours then
+      err = (source and sub(source, 2) .. ':' .. line .. ': ' or '') .. sub(err, ours)
+    end
+    err = { err = 'ERR ' .. err }
   end
   if source and not shown[err] then
     rawset(err, 'source', source)
@@ -216,6 +223,9 @@ end
 local lib_table, lib_math = copy(table), copy(math)
 
 function lib_table.insert(...)
+  if type((...)) ~= 'table' then
+    no_table('insert', ...)
+  end
   if shown[...] then
     error(READONLY, 0)
   end

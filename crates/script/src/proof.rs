@@ -25,12 +25,12 @@ enum Token<'a> {
     Sign(&'a [u8]),
 }
 
+/// Finds the row of a command by its name and its first argument.
+pub type Lookup<'l, 's> = &'l dyn Fn(&[u8], Option<&[u8]>) -> Option<&'s CommandSpec>;
+
 /// Whether a script's code stays within KEYS. `lookup` finds the row of a command, given its name and
 /// first argument when that is a literal.
-pub fn is_confined<'s>(
-    code: &[u8],
-    lookup: &dyn Fn(&[u8], Option<&[u8]>) -> Option<&'s CommandSpec>,
-) -> bool {
+pub fn is_confined<'s>(code: &[u8], lookup: Lookup<'_, 's>) -> bool {
     tokens(code).is_some_and(|tokens| Checker { tokens: &tokens, lookup }.check())
 }
 
@@ -150,7 +150,7 @@ fn long_end(text: &[u8], level: usize) -> Option<usize> {
 
 struct Checker<'t, 'l, 's> {
     tokens: &'t [Token<'t>],
-    lookup: &'l dyn Fn(&[u8], Option<&[u8]>) -> Option<&'s CommandSpec>,
+    lookup: Lookup<'l, 's>,
 }
 
 impl<'t> Checker<'t, '_, '_> {
@@ -394,9 +394,10 @@ impl<'t> Checker<'t, '_, '_> {
 
     /// Whether an argument may give several values.
     fn may_expand(&self, (from, to): (usize, usize)) -> bool {
-        from == to
-            || !matches!(&self.tokens[to - 1], Token::Number | Token::Text(_) | Token::Sign(b"]"))
-                && !(to == from + 1 && self.name(from).is_some())
+        let one_name = to == from + 1 && self.name(from).is_some();
+        let one_value = from < to
+            && matches!(&self.tokens[to - 1], Token::Number | Token::Text(_) | Token::Sign(b"]"));
+        !(one_name || one_value)
     }
 }
 

@@ -13,7 +13,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use mlua::{HookTriggers, Lua, LuaOptions, LuaString, StdLib, Table, Value, VmState};
+use mlua::{Either, HookTriggers, Lua, LuaOptions, LuaString, StdLib, Table, Value, VmState};
 use ochre_resp::{Protocol, Reply};
 
 use crate::api::{self, Constants};
@@ -152,7 +152,7 @@ impl<H: Host> Vm<H> {
 
     fn make(constants: &Constants) -> mlua::Result<Self> {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
-        let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(false))?;
+        let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(true))?;
         let shared = Rc::new(RefCell::new(Shared {
             host: None,
             args: Vec::new(),
@@ -286,14 +286,10 @@ impl<H: Host> Vm<H> {
 
     /// A table of strings. Text goes to the interpreter by a shorter way than other bytes.
     fn sequence(&self, items: &[&[u8]]) -> mlua::Result<Table> {
-        let table = self.lua.create_table_with_capacity(items.len(), 0)?;
-        for (at, item) in items.iter().enumerate() {
-            match std::str::from_utf8(item) {
-                Ok(text) => table.raw_set(at + 1, text)?,
-                Err(_) => table.raw_set(at + 1, self.lua.create_string(item)?)?,
-            }
-        }
-        Ok(table)
+        self.lua.create_sequence_from(items.iter().map(|item| match std::str::from_utf8(item) {
+            Ok(text) => Either::Left(text),
+            Err(_) => Either::Right(LuaString::wrap(item)),
+        }))
     }
 
     /// A table that a script returned, or what it failed with.

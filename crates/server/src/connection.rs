@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use ochre_engine::engine::Engine;
 use ochre_engine::pipeline::{Processed, process};
-use ochre_engine::session::{ClientInfo, Queued, Session};
+use ochre_engine::session::{ClientInfo, Queued, Session, Watch};
 use ochre_engine::turn::LoopState;
 use ochre_net::input::{Got, Input};
 use ochre_net::socket::Socket;
@@ -285,7 +285,7 @@ impl Connection {
             let from = if watches.len() > self.watched.0 { self.watched } else { (0, 0) };
             let grown = watches[from.0..]
                 .iter()
-                .map(|(_, key)| key.capacity() + size_of::<(u16, Vec<u8>)>());
+                .map(|watch| watch.name.capacity() + size_of::<Watch>());
             self.watched = (watches.len(), from.1 + grown.sum::<usize>());
         }
         let queued = session

@@ -6,10 +6,12 @@
 //!
 //! - [`accept`]: new connections, from the listening sockets to the loop that owns them;
 //! - [`waiting`]: clients that wait in a blocking command or for the end of a pause;
+//! - [`busy`]: the other clients, while a script runs too long;
 //! - [`push`]: what reaches a client without its asking;
 //! - [`limits`]: what a client may take of memory and time.
 
 mod accept;
+mod busy;
 mod limits;
 mod push;
 mod waiting;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use mio::{Events, Poll, Token, Waker};
+use mio::{Events, Poll, Registry, Token, Waker};
 use ochre_engine::blocking;
 use ochre_engine::commands::transaction;
 use ochre_engine::engine::Engine;
@@ -31,6 +33,7 @@ use ochre_engine::{pubsub, tracking};
 use ochre_net::input::SCRATCH;
 
 pub(crate) use self::accept::Intake;
+use self::busy::Deck;
 use crate::clock::Clock;
 use crate::connection::{Connection, Next, Traffic};
 use crate::listening::{FIRST_TOKEN, Listening};
@@ -96,8 +99,23 @@ pub(crate) fn shown(info: &ClientInfo) -> String {
 pub(crate) struct EventLoop {
     engine: &'static Engine,
     shared: &'static Shared,
-    poll: Poll,
     lp: LoopState,
+    /// What lies in `deck` while a connection's commands run.
+    io: Box<Io>,
+    /// Where `io` lies meanwhile, for the pump to take; else a hollow one.
+    deck: Deck,
+    /// It runs in place of another that is held up by a script: see [`busy`].
+    in_place: bool,
+    scratch: Box<[u8]>,
+    maintenance: Maintenance,
+    traffic: Traffic,
+}
+
+/// A loop's connections and what it knows of them.
+#[derive(Default)]
+struct Io {
+    /// None in a hollow one.
+    poll: Option<Poll>,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
     by_id: HashMap<u64, usize>,
@@ -105,16 +123,32 @@ pub(crate) struct EventLoop {
     dirty: Vec<usize>,
     /// Connections that were not read empty.
     unread: Vec<usize>,
+    /// Connections to be closed when no script holds locks.
+    unclosed: Vec<usize>,
+    /// Messages that are to be looked at when no script holds locks.
+    put_off: Vec<Message>,
     /// Listeners that may have more connections, and when to look, in Unix milliseconds.
     unaccepted: Vec<(usize, i64)>,
     /// Ends of waits: time in Unix milliseconds, client.
     timers: BTreeSet<(i64, u64)>,
     /// Clients held back by a pause.
     paused: Vec<u64>,
-    scratch: Box<[u8]>,
-    maintenance: Maintenance,
-    traffic: Traffic,
     memory: limits::MemoryWatch,
+}
+
+impl Io {
+    fn registry(&self) -> io::Result<&Registry> {
+        let hollow = || io::Error::other("the loop is held up by a script");
+        self.poll.as_ref().map(Poll::registry).ok_or_else(hollow)
+    }
+
+    /// Waits for events.
+    fn poll(&mut self, events: &mut Events, timeout: Duration) -> io::Result<()> {
+        match &mut self.poll {
+            Some(poll) => poll.poll(events, Some(timeout)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl EventLoop {
@@ -122,25 +156,26 @@ impl EventLoop {
         engine: &'static Engine,
         shared: &'static Shared,
         poll: Poll,
-        lp: LoopState,
+        mut lp: LoopState,
     ) -> Self {
+        let deck = Deck::default();
+        lp.pump = Some(busy::pump(shared, &lp, &deck));
+        let mut event_loop = Self::bare(engine, shared, lp, deck);
+        event_loop.io.poll = Some(poll);
+        event_loop
+    }
+
+    fn bare(engine: &'static Engine, shared: &'static Shared, lp: LoopState, deck: Deck) -> Self {
         Self {
             engine,
             shared,
-            poll,
             maintenance: Maintenance::new(usize::from(lp.index), shared.intakes.len()),
             lp,
-            connections: Vec::new(),
-            free: Vec::new(),
-            by_id: HashMap::new(),
-            dirty: Vec::new(),
-            unread: Vec::new(),
-            unaccepted: Vec::new(),
-            timers: BTreeSet::new(),
-            paused: Vec::new(),
+            io: Box::default(),
+            deck,
+            in_place: false,
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             traffic: Traffic::default(),
-            memory: limits::MemoryWatch::default(),
         }
     }
 
@@ -151,34 +186,19 @@ impl EventLoop {
         while !self.engine.stopping.load(Ordering::Relaxed) {
             let awake = !self.mailbox().may_sleep();
             let timeout = if awake { Duration::ZERO } else { self.timeout() };
-            match self.poll.poll(&mut events, Some(timeout)) {
+            match self.io.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 other => other?,
             }
             let began = self.shared.clock.ticks_ns();
             self.begin_turn();
+            self.catch_up();
             // What others sent before a client's next command reaches it before the command's reply.
             self.take_messages(&mut messages);
-            for index in std::mem::take(&mut self.unread) {
+            for index in std::mem::take(&mut self.io.unread) {
                 self.readable(index);
             }
-            for event in &events {
-                match event.token() {
-                    WAKER => {}
-                    Token(token) if token >= FIRST_TOKEN => self.accept(token),
-                    Token(index) => {
-                        if event.is_read_closed() {
-                            self.hung_up(index);
-                        }
-                        if event.is_readable() || event.is_read_closed() || event.is_error() {
-                            self.readable(index);
-                        }
-                        if event.is_writable() {
-                            self.writable(index);
-                        }
-                    }
-                }
-            }
+            self.handle(&events);
             self.accept_rest();
             self.take_intake();
             self.take_messages(&mut messages);
@@ -189,6 +209,26 @@ impl EventLoop {
         }
         self.say_farewell();
         Ok(())
+    }
+
+    fn handle(&mut self, events: &Events) {
+        for event in events {
+            match event.token() {
+                WAKER => {}
+                Token(token) if token >= FIRST_TOKEN => self.accept(token),
+                Token(index) => {
+                    if event.is_read_closed() {
+                        self.hung_up(index);
+                    }
+                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        self.readable(index);
+                    }
+                    if event.is_writable() {
+                        self.writable(index);
+                    }
+                }
+            }
+        }
     }
 
     fn take_messages(&mut self, room: &mut Vec<Message>) {
@@ -217,10 +257,10 @@ impl EventLoop {
         }
         let began = self.shared.clock.ticks_ns();
         loop {
-            for index in 0..self.connections.len() {
+            for index in 0..self.io.connections.len() {
                 self.flush(index);
             }
-            let pending = self.connections.iter().flatten().any(|c| !c.output.is_empty());
+            let pending = self.io.connections.iter().flatten().any(|c| !c.output.is_empty());
             let waited = Duration::from_nanos(self.shared.clock.ticks_ns() - began);
             if !pending || waited > FAREWELL {
                 return;
@@ -230,30 +270,32 @@ impl EventLoop {
     }
 
     fn timeout(&self) -> Duration {
-        if !self.unread.is_empty() {
+        if !self.io.unread.is_empty() {
             return Duration::ZERO;
         }
         let mut ms = self.maintenance.wait_ms(&self.lp);
         let now = self.lp.now.unix_ms;
-        if let Some((at, _)) = self.timers.first() {
+        if let Some((at, _)) = self.io.timers.first() {
             ms = ms.min((at - now).max(0) as u64);
         }
-        if let Some(at) = self.unaccepted.iter().map(|(_, at)| *at).min() {
+        if let Some(at) = self.io.unaccepted.iter().map(|(_, at)| *at).min() {
             ms = ms.min((at - now).max(0) as u64);
         }
-        if !self.paused.is_empty() {
+        if !self.io.paused.is_empty() {
             ms = ms.min((self.engine.pause_until_ms() - now).clamp(0, 100) as u64);
         }
         Duration::from_millis(ms)
     }
 
     fn readable(&mut self, index: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(index) else { return };
-        let result =
-            connection.on_readable(self.engine, &mut self.lp, &mut self.scratch, &mut self.traffic);
+        let result = self.lend(index, |connection, engine, lp, scratch, traffic| {
+            connection.on_readable(engine, lp, scratch, traffic)
+        });
+        let Some(result) = result else { return };
+        let Some(Some(connection)) = self.io.connections.get(index) else { return };
         let close = !matches!(result, Ok(Next::Stay));
         if connection.unread && !connection.session.is_waiting() {
-            self.unread.push(index);
+            self.io.unread.push(index);
         }
         self.after_commands(index);
         if close {
@@ -266,7 +308,7 @@ impl EventLoop {
     /// The peer has closed its side. No further edge will tell, so the connection is read to its end;
     /// a client that waits is not read, and goes at once.
     fn hung_up(&mut self, index: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(index) else { return };
+        let Some(Some(connection)) = self.io.connections.get_mut(index) else { return };
         connection.hung_up = true;
         if connection.session.is_waiting() {
             self.close(index);
@@ -275,10 +317,10 @@ impl EventLoop {
 
     /// Notes that a connection may have output, and checks its limits.
     fn after_commands(&mut self, index: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(index) else { return };
+        let Some(Some(connection)) = self.io.connections.get_mut(index) else { return };
         if !connection.dirty && !connection.output.is_empty() && !connection.stuck {
             connection.dirty = true;
-            self.dirty.push(index);
+            self.io.dirty.push(index);
             return;
         }
         if connection.session.close_after_reply && connection.output.is_empty() {
@@ -293,7 +335,7 @@ impl EventLoop {
     }
 
     fn writable(&mut self, index: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(index) else { return };
+        let Some(Some(connection)) = self.io.connections.get_mut(index) else { return };
         if connection.stuck {
             connection.stuck = false;
             let now = self.lp.now.unix_ms / 1000;
@@ -303,7 +345,7 @@ impl EventLoop {
     }
 
     fn flush(&mut self, index: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(index) else { return };
+        let Some(Some(connection)) = self.io.connections.get_mut(index) else { return };
         connection.dirty = false;
         let result = connection.flush(&mut self.traffic);
         let stuck = connection.stuck;
@@ -315,23 +357,27 @@ impl EventLoop {
     }
 
     fn flush_all(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty);
+        let mut dirty = std::mem::take(&mut self.io.dirty);
         for index in dirty.drain(..) {
             self.flush(index);
         }
-        self.dirty = dirty;
+        self.io.dirty = dirty;
     }
 
     fn close(&mut self, index: usize) {
-        let Some(slot) = self.connections.get_mut(index) else { return };
+        if self.is_put_off(index) {
+            self.io.unclosed.push(index);
+            return;
+        }
+        let Some(slot) = self.io.connections.get_mut(index) else { return };
         let Some(mut connection) = slot.take() else { return };
-        self.free.push(index);
-        self.memory.forget(connection.counted);
+        self.io.free.push(index);
+        self.io.memory.forget(connection.counted);
         let session = &mut connection.session;
         session.info.set_flag(FLAG_CLOSING, true);
         if session.blocked.is_some() {
             if let Some(at) = session.blocked.as_ref().and_then(|blocked| blocked.deadline) {
-                self.timers.remove(&(at, session.id()));
+                self.io.timers.remove(&(at, session.id()));
             }
             // Whether or not a writer has served it, it is gone.
             if !blocking::cancel(self.engine, session) {
@@ -347,19 +393,23 @@ impl EventLoop {
         if session.monitor {
             self.engine.monitors.fetch_sub(1, Ordering::Relaxed);
         }
-        self.by_id.remove(&session.id());
+        self.io.by_id.remove(&session.id());
         self.engine.clients.remove(session.id());
         self.own_intake().left();
     }
 
     fn receive(&mut self, message: Message) {
+        if self.in_place && busy::needs_locks(&message) {
+            self.io.put_off.push(message);
+            return;
+        }
         match message {
             Message::Served { client, reply } => self.finish_wait(client, |connection, _| {
                 connection.output.buffer().extend_from_slice(&reply);
             }),
             Message::Unblock { client, error } => self.unblock(client, error),
             Message::Kill { client } => {
-                if let Some(&index) = self.by_id.get(&client) {
+                if let Some(&index) = self.io.by_id.get(&client) {
                     self.close(index);
                 }
             }
@@ -386,13 +436,18 @@ impl EventLoop {
             }
         }
         self.watch_memory();
+        self.count_traffic();
+        let mut stats = self.engine.stats(self.lp.index);
+        stats.cycles += 1;
+        stats.cycle_us += (self.shared.clock.ticks_ns() - began_ns) / 1000;
+    }
+
+    fn count_traffic(&mut self) {
         let traffic = std::mem::take(&mut self.traffic);
         let mut stats = self.engine.stats(self.lp.index);
         stats.reads += traffic.reads;
         stats.net_in += traffic.net_in;
         stats.writes += traffic.writes;
         stats.net_out += traffic.net_out;
-        stats.cycles += 1;
-        stats.cycle_us += (self.shared.clock.ticks_ns() - began_ns) / 1000;
     }
 }

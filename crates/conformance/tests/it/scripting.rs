@@ -596,9 +596,10 @@ fn a_script_that_does_not_end() {
     let Value::Error(ended) = runner.reply() else { panic!("the script was ended") };
     let ended = String::from_utf8_lossy(&ended).into_owned();
     assert!(ended.starts_with("ERR Script killed by user with SCRIPT KILL"), "{ended}");
-    let told = busy.iter().any(
-        |(get, kill)| matches!(get, Value::Error(text) if text.starts_with(b"BUSY")) && *kill == Value::Status(b"OK".to_vec()),
-    );
+    let told = busy.iter().any(|(get, kill)| {
+        matches!(get, Value::Error(text) if text.starts_with(b"BUSY"))
+            && *kill == Value::Status(b"OK".to_vec())
+    });
     assert!(told, "{busy:?}");
     assert_eq!(others[0].cmd(&["GET", "x"]), Value::NullBulk);
 }
@@ -636,4 +637,34 @@ fn budgets() {
     };
     fails("return string.rep('x', 100000000)", b"ERR not enough memory");
     fails("while true do end", b"ERR Script used more than script-instruction-limit");
+}
+
+/// MONITOR shows the script's command, then what the script runs.
+#[test]
+fn monitors_see_scripts() {
+    let server = Server::ochre(&[]);
+    let (mut monitor, mut client) = (server.client(), server.client());
+    monitor.cmd(&["MONITOR"]);
+    client.cmd(&["EVAL", "return redis.call('get', KEYS[1])", "1", "k"]);
+    let mut line = || match monitor.reply() {
+        Value::Status(line) => String::from_utf8_lossy(&line).into_owned(),
+        other => panic!("{other:?}"),
+    };
+    assert!(line().ends_with(r#""EVAL" "return redis.call('get', KEYS[1])" "1" "k""#));
+    assert!(line().ends_with(r#"[0 lua] "get" "k""#));
+}
+
+/// CLIENT PAUSE WRITE holds scripts back that may write, and lets the others run.
+#[test]
+fn a_pause_of_writes_holds_scripts() {
+    let server = Server::ochre(&[]);
+    let (mut control, mut client) = (server.client(), server.client());
+    control.cmd(&["CLIENT", "PAUSE", "60000", "WRITE"]);
+    let reads = "#!lua flags=no-writes\nreturn 1";
+    assert_eq!(client.cmd(&["EVAL", reads, "0"]), Value::Integer(1));
+    assert_eq!(client.cmd(&["EVAL_RO", "return 1", "0"]), Value::Integer(1));
+    client.send(&["EVAL", "return 1", "0"]);
+    assert!(client.reply_within(Duration::from_millis(200)).unwrap().is_none());
+    control.cmd(&["CLIENT", "UNPAUSE"]);
+    assert_eq!(client.reply(), Value::Integer(1));
 }

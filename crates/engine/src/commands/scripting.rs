@@ -27,7 +27,6 @@ pub(crate) const RUNS: Flags = Flags::NOSCRIPT
     .union(Flags::SKIP_MONITOR)
     .union(Flags::NO_MANDATORY_KEYS)
     .union(Flags::MOVABLEKEYS)
-    .union(Flags::MAY_REPLICATE)
     .union(Flags::WALKS_SHARDS);
 pub(crate) const RUNS_RO: Flags = Flags::NOSCRIPT
     .union(Flags::STALE)
@@ -186,11 +185,14 @@ const SCRIPT: &[SessionRow] = &[
     ),
 ];
 
+/// Arguments of a command.
+pub(crate) type Words<'a> = &'a [&'a [u8]];
+
 /// Keys and arguments behind the number at position 2.
 pub(crate) fn split_keys<'a>(
-    args: &'a [&'a [u8]],
+    args: Words<'a>,
     bad_number: ReplyError,
-) -> Result<(&'a [&'a [u8]], &'a [&'a [u8]])> {
+) -> Result<(Words<'a>, Words<'a>)> {
     let count = parse_i64(args[2]).ok_or(bad_number)?;
     if count > (args.len() - 3) as i64 {
         return Err(ReplyError::fixed("ERR Number of keys can't be greater than number of args"));
@@ -231,7 +233,7 @@ fn run(
     turn: &mut Turn<'_>,
     row: &Row,
     chunk: &Chunk,
-    (keys, args, command): (&[&[u8]], &[&[u8]], &[&[u8]]),
+    (keys, args, command): (Words<'_>, Words<'_>, Words<'_>),
 ) -> Result {
     let script = &chunk.script;
     script.used.store(turn.lp.now.unix_us, Ordering::Relaxed);

@@ -16,7 +16,7 @@ use ochre_keyspace::lock::Locked;
 use crate::execute::{self, show_multi};
 use crate::lockplan::Plan;
 use crate::registry::{Row, Run, SessionRow};
-use crate::session::{Multi, Queued, Session};
+use crate::session::{Multi, Queued, Session, Watch};
 use crate::turn::Turn;
 
 const FLAGS: Flags =
@@ -85,8 +85,8 @@ fn watch(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     }
     let session = &mut *turn.session;
     for name in &args[1..] {
-        let id = (session.db, name.to_vec());
-        if session.watches.contains(&id) {
+        let mut was_live = false;
+        if session.watches.iter().any(|watch| watch.db == session.db && watch.name == *name) {
             continue;
         }
         let key = Key::new(name);
@@ -96,8 +96,9 @@ fn watch(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
             // A key that is past its time already is the same as absent, and its deletion later
             // is no change: so it is deleted first, which other watchers are told of.
             let db = shard.db(session.db);
-            let expired =
-                db.find(key).filter(|slot| db.entry(*slot).expiry.is_some_and(|at| at < now));
+            let found = db.find(key);
+            let expired = found.filter(|slot| db.entry(*slot).expiry.is_some_and(|at| at < now));
+            was_live = found.is_some() && expired.is_none();
             if let Some(slot) = expired {
                 let old = shard.db_mut(session.db).remove(slot);
                 turn.lp.bin.free(old);
@@ -110,7 +111,7 @@ fn watch(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
             }
             shard.watch(session.db, name, Arc::clone(flag));
         });
-        session.watches.push(id);
+        session.watches.push(Watch { db: session.db, name: name.to_vec(), was_live });
     }
     session.info.watching.store(session.watches.len() as u32, Ordering::Relaxed);
     turn.reply().ok();
@@ -118,14 +119,24 @@ fn watch(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
 }
 
 fn unwatch(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
-    drop_watches(turn.engine, turn.session);
+    end_watches(turn);
     turn.reply().ok();
     Ok(())
 }
 
+/// Ends all watches of the session; their shards hear of it later when a script holds them.
+fn end_watches(turn: &mut Turn<'_>) {
+    if turn.lp.in_place {
+        turn.session.void_watches = !turn.session.watches.is_empty();
+        turn.session.info.watching.store(0, Ordering::Relaxed);
+    } else {
+        drop_watches(turn.engine, turn.session);
+    }
+}
+
 /// Forgets all watches of a session.
 pub fn drop_watches(engine: &crate::engine::Engine, session: &mut Session) {
-    for (db, name) in session.watches.drain(..) {
+    for Watch { db, name, .. } in session.watches.drain(..) {
         let id = engine.shards.of(hash(&name));
         engine.shards.visit(id, |shard| shard.unwatch(db, &name, &session.watch_flag));
     }
@@ -134,6 +145,7 @@ pub fn drop_watches(engine: &crate::engine::Engine, session: &mut Session) {
 
 /// What is left to do when no shard knows of a session's watches any more.
 fn forget_watches(session: &mut Session) {
+    session.void_watches = false;
     session.info.watching.store(0, Ordering::Relaxed);
     // A fresh flag: somebody may be about to raise the old one.
     session.watch_flag = Arc::new(AtomicBool::new(false));
@@ -143,7 +155,7 @@ fn forget_watches(session: &mut Session) {
 pub(crate) fn end(turn: &mut Turn<'_>) {
     turn.session.multi = None;
     show_multi(turn);
-    drop_watches(turn.engine, turn.session);
+    end_watches(turn);
 }
 
 fn exec(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
@@ -167,7 +179,7 @@ fn exec(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
     let dirty = is_dirty(turn, &locked);
     // Before the queue runs, as the peers do, and under the locks that are held: an UNWATCH in the
     // queue finds nothing to take a lock for.
-    for (db, name) in turn.session.watches.drain(..) {
+    for Watch { db, name, .. } in turn.session.watches.drain(..) {
         locked.shard_mut(hash(&name)).unwatch(db, &name, &turn.session.watch_flag);
     }
     forget_watches(turn.session);
@@ -188,8 +200,8 @@ fn exec(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
 fn plan(turn: &Turn<'_>, queue: &[Queued]) -> Plan {
     let shards = &turn.engine.shards;
     let mut plan = Plan::none();
-    for (_, name) in &turn.session.watches {
-        plan.add_hash(shards, hash(name));
+    for watch in &turn.session.watches {
+        plan.add_hash(shards, hash(&watch.name));
     }
     for queued in queue {
         let row = turn.engine.registry.row(queued.row);
@@ -206,9 +218,9 @@ fn plan(turn: &Turn<'_>, queue: &[Queued]) -> Plan {
 fn is_dirty(turn: &Turn<'_>, locked: &Locked<'static>) -> bool {
     let now = turn.lp.now.unix_ms;
     turn.session.watch_flag.load(Ordering::Acquire)
-        || turn.session.watches.iter().any(|(index, name)| {
-            let key = Key::new(name);
-            let db = locked.db(*index, key);
+        || turn.session.watches.iter().filter(|watch| watch.was_live).any(|watch| {
+            let key = Key::new(&watch.name);
+            let db = locked.db(watch.db, key);
             db.find(key).is_some_and(|slot| db.entry(slot).expiry.is_some_and(|at| at < now))
         })
 }

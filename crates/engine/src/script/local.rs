@@ -7,6 +7,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -26,15 +28,32 @@ use crate::version;
 const CONSTANTS: Constants =
     Constants { version: version::REPORTED, server_name: "ochre", server_version: version::OCHRE };
 
+/// Hashes names of scripts, whose first bytes are as good as random.
+#[derive(Debug, Default)]
+struct ShaHasher(u64);
+
+impl Hasher for ShaHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for word in bytes.chunks_exact(8) {
+            let word = word.iter().fold(0u64, |n, &byte| n << 8 | u64::from(byte));
+            self.0 = (self.0 ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// A compiled script.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) script: Arc<Script>,
     pub(crate) function: Function,
 }
 
 /// A library's function, loaded.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Callable {
     pub(crate) facts: Arc<FunctionFacts>,
     pub(crate) function: Function,
@@ -48,8 +67,8 @@ pub(crate) struct Local {
     pub(crate) vm: Vm<Box<Running>>,
     /// The state of a running script, kept from one to the next.
     pub(crate) spare: Option<Box<Running>>,
-    chunks: HashMap<Sha, Chunk>,
-    functions: HashMap<String, Callable>,
+    chunks: HashMap<Sha, Rc<Chunk>, BuildHasherDefault<ShaHasher>>,
+    functions: HashMap<String, Rc<Callable>>,
     /// Epoch of `functions`; none: never loaded.
     library_epoch: Option<u64>,
     limits: Limits,
@@ -88,7 +107,7 @@ impl Local {
             epoch: turn.engine.scripts.epoch(),
             vm,
             spare: None,
-            chunks: HashMap::new(),
+            chunks: HashMap::default(),
             functions: HashMap::new(),
             library_epoch: None,
             limits: Limits::default(),
@@ -106,10 +125,10 @@ impl Local {
     }
 
     /// A script that is known by its name.
-    pub(crate) fn find(&mut self, sha: &Sha) -> Result<Option<Chunk>> {
+    pub(crate) fn find(&mut self, sha: &Sha) -> Result<Option<Rc<Chunk>>> {
         if let Some(chunk) = self.chunks.get(sha) {
             if !chunk.script.dropped.load(Ordering::Acquire) {
-                return Ok(Some(chunk.clone()));
+                return Ok(Some(Rc::clone(chunk)));
             }
             self.chunks.remove(sha);
         }
@@ -123,16 +142,17 @@ impl Local {
         self.vm.compile(code).map_err(|text| ReplyError::new(String::from_utf8_lossy(&text)))
     }
 
-    fn keep(&mut self, chunk: Chunk) -> Chunk {
+    fn keep(&mut self, chunk: Chunk) -> Rc<Chunk> {
         if self.chunks.len() >= 2 * EVAL_MAX {
             self.chunks.retain(|_, chunk| !chunk.script.dropped.load(Ordering::Acquire));
         }
-        self.chunks.insert(chunk.script.sha, chunk.clone());
+        let chunk = Rc::new(chunk);
+        self.chunks.insert(chunk.script.sha, Rc::clone(&chunk));
         chunk
     }
 
     /// A script given by its text, which becomes known. `loaded`: SCRIPT LOAD brought it.
-    pub(crate) fn add(&mut self, source: &[u8], loaded: bool) -> Result<Chunk> {
+    pub(crate) fn add(&mut self, source: &[u8], loaded: bool) -> Result<Rc<Chunk>> {
         let sha = ochre_script::sha1_hex(source);
         if let Some(chunk) = self.find(&sha)? {
             if loaded {
@@ -165,13 +185,13 @@ impl Local {
     }
 
     /// A function by its name, in any case.
-    pub(crate) fn function(&mut self, name: &[u8]) -> Option<Callable> {
+    pub(crate) fn function(&mut self, name: &[u8]) -> Option<Rc<Callable>> {
         if self.library_epoch != Some(self.engine.scripts.library_epoch()) {
             self.load_libraries();
         }
         let name = std::str::from_utf8(name).ok()?;
         if let Some(found) = self.functions.get(name) {
-            return Some(found.clone());
+            return Some(Rc::clone(found));
         }
         self.functions.get(&name.to_ascii_lowercase()).cloned()
     }
@@ -191,7 +211,7 @@ impl Local {
                 if let Some(facts) = facts {
                     let callable =
                         Callable { facts: Arc::clone(facts), function: function.callback };
-                    self.functions.insert(facts.name.to_ascii_lowercase(), callable);
+                    self.functions.insert(facts.name.to_ascii_lowercase(), Rc::new(callable));
                 }
             }
         }

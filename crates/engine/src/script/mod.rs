@@ -14,7 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ochre_command::ReplyError;
+use ochre_script::shebang;
 use ochre_script::store::{Libraries, Scripts};
+
+use crate::registry::Row;
 
 /// What the gate answers while a script runs too long.
 const BUSY_SCRIPT: ReplyError = ReplyError::fixed(
@@ -166,6 +169,27 @@ impl ScriptEngine {
              can either wait the script termination or kill the server in a hard way using the \
              SHUTDOWN NOSAVE command.",
         ))
+    }
+
+    /// Whether a command that runs `script` (its text or name) may change data: one that does not say
+    /// otherwise may.
+    pub(crate) fn may_write(&self, row: &Row, script: &[u8]) -> bool {
+        let flags = match row.spec.name {
+            "eval" => shebang::script(script).ok().and_then(|(flags, _)| flags),
+            "evalsha" => {
+                let sha = script.try_into().map(|sha: [u8; 40]| sha.to_ascii_lowercase());
+                let sha = sha.ok().and_then(|sha| sha.try_into().ok());
+                sha.and_then(|sha| self.scripts().find(&sha)).and_then(|script| script.flags)
+            }
+            "fcall" => {
+                let libraries = self.libraries();
+                let mut functions = libraries.iter().flat_map(|library| &library.functions);
+                let named = |name: &str| name.as_bytes().eq_ignore_ascii_case(script);
+                functions.find(|function| named(&function.name)).map(|function| function.flags)
+            }
+            _ => return false,
+        };
+        !flags.is_some_and(|flags| flags.has(shebang::Flags::NO_WRITES))
     }
 
     fn note_memory(&self, event_loop: u16, bytes: usize) {

@@ -174,6 +174,9 @@ impl Running {
 /// Runs a script and writes its reply, or its error, which is counted here.
 pub(crate) fn run(local: &mut Local, turn: &mut Turn<'_>, row: &Row, call: &Call<'_>) {
     let engine = turn.engine;
+    if monitor::is_on(engine) {
+        monitor::feed_caller(turn, call.command);
+    }
     let mut state = local.spare.take().unwrap_or_else(|| Box::new(Running::new(turn)));
     state.begin(turn, call);
     let in_transaction = turn.held.is_some();
@@ -340,7 +343,7 @@ impl Running {
             lp.work.effects = kept;
         }
         if self.session.tracking.is_some() {
-            tracking::remember(engine, &mut self.session, locked, row, args);
+            tracking::remember(engine, &self.session, locked, row, args);
         }
         for (at, blob) in std::mem::take(&mut lp.work.blobs).into_iter().rev() {
             out.splice(at..at, blob.iter().copied());

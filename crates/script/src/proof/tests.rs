@@ -1,3 +1,5 @@
+//! Scripts that stay within KEYS, and the ways out that must not be missed.
+
 use super::*;
 use ochre_command::spec::Group;
 

@@ -1,3 +1,5 @@
+//! The interpreter with a host of its own: conversions, the sandbox, the libraries, limits.
+
 use super::*;
 
 /// A host whose commands are `echo` (its second argument), `raw` (a reply as given) and nothing else.
@@ -153,8 +155,8 @@ fn errors_of_commands() {
             "!ERR Lua redis lib command arguments must be strings or integers @1",
         ),
         (
-            "local ok,e=pcall(redis.call,'x') return tostring(e.ignore_error_stats_update)",
-            "$4 true",
+            "local ok,e=pcall(redis.call,'x') return e",
+            "$44 ERR Unknown Redis command called from script",
         ),
         ("return server.call('echo','x')", "$1 x"),
     ]);

@@ -63,7 +63,7 @@ impl EventLoop {
 
     /// Takes a turn's share of a listener's connections.
     pub(super) fn accept(&mut self, token: usize) {
-        self.unaccepted.retain(|(other, _)| *other != token);
+        self.io.unaccepted.retain(|(other, _)| *other != token);
         for _ in 0..self.lp.live.settings.accepts_per_turn {
             match self.shared.listening.accept(token) {
                 Ok(Some(socket)) => {
@@ -78,18 +78,18 @@ impl EventLoop {
                 Err(error) => {
                     let reason = reason(&error);
                     crate::log::warning(&format!("Accepting client connection: accept: {reason}"));
-                    self.unaccepted.push((token, self.lp.now.unix_ms + REST_MS));
+                    self.io.unaccepted.push((token, self.lp.now.unix_ms + REST_MS));
                     return;
                 }
             }
         }
-        self.unaccepted.push((token, self.lp.now.unix_ms));
+        self.io.unaccepted.push((token, self.lp.now.unix_ms));
     }
 
     /// Goes on with listeners whose connections were not all taken by earlier turns.
     pub(super) fn accept_rest(&mut self) {
         let now = self.lp.now.unix_ms;
-        let due = self.unaccepted.iter().filter(|(_, at)| *at <= now).map(|(token, _)| *token);
+        let due = self.io.unaccepted.iter().filter(|(_, at)| *at <= now).map(|(token, _)| *token);
         for token in due.collect::<Vec<_>>() {
             self.accept(token);
         }
@@ -121,20 +121,20 @@ impl EventLoop {
         let authenticated = settings.requirepass.is_empty();
         info.set_flag(FLAG_UNAUTHENTICATED, !authenticated);
         let session = Session::new(info, authenticated);
-        let index = self.free.pop().unwrap_or(self.connections.len());
-        if let Err(error) = socket.register(self.poll.registry(), Token(index)) {
-            if index < self.connections.len() {
-                self.free.push(index);
+        let index = self.io.free.pop().unwrap_or(self.io.connections.len());
+        if let Err(error) = socket.register(self.io.registry()?, Token(index)) {
+            if index < self.io.connections.len() {
+                self.io.free.push(index);
             }
             self.engine.clients.remove(session.id());
             return Err(error);
         }
-        self.by_id.insert(session.id(), index);
+        self.io.by_id.insert(session.id(), index);
         let connection = Some(Box::new(Connection::new(socket, session)));
-        if index == self.connections.len() {
-            self.connections.push(connection);
+        if index == self.io.connections.len() {
+            self.io.connections.push(connection);
         } else {
-            self.connections[index] = connection;
+            self.io.connections[index] = connection;
         }
         self.count_memory(index);
         self.engine.stats(self.lp.index).connections += 1;

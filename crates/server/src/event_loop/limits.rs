@@ -69,7 +69,7 @@ impl EventLoop {
         if !self.lp.live.settings.requirepass.is_empty() {
             return;
         }
-        for connection in self.connections.iter_mut().flatten() {
+        for connection in self.io.connections.iter_mut().flatten() {
             connection.session.authenticated = true;
             connection.session.info.set_flag(FLAG_UNAUTHENTICATED, false);
         }
@@ -77,7 +77,7 @@ impl EventLoop {
 
     /// Whether a client that does not take its output is to be closed; says so in the log.
     pub(super) fn is_over_output_limit(&mut self, index: usize) -> bool {
-        let Some(Some(connection)) = self.connections.get_mut(index) else { return false };
+        let Some(Some(connection)) = self.io.connections.get_mut(index) else { return false };
         let listens = connection.session.info.has_flag(FLAG_PUBSUB);
         let class = if listens { CLASS_PUBSUB } else { CLASS_NORMAL };
         let limit = &self.lp.live.settings.output_limits[class];
@@ -97,9 +97,9 @@ impl EventLoop {
 
     /// Brings the count of a connection's memory up to date.
     pub(super) fn count_memory(&mut self, index: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(index) else { return };
+        let Some(Some(connection)) = self.io.connections.get_mut(index) else { return };
         let bytes = connection.memory();
-        self.memory.sum += bytes as i64 - connection.counted as i64;
+        self.io.memory.sum += bytes as i64 - connection.counted as i64;
         connection.counted = bytes;
         let info = &connection.session.info;
         // Queued commands are shown beside it, and added by whoever wants all.
@@ -111,17 +111,17 @@ impl EventLoop {
     /// At the end of a turn: publishes the sum, and compares all sums with the limit when that is due.
     pub(super) fn watch_memory(&mut self) {
         let sums = &self.shared.client_memory;
-        let sum = self.memory.sum;
+        let sum = self.io.memory.sum;
         sums[usize::from(self.lp.index)].store(sum, Ordering::Relaxed);
         let Some(limit) = self.lp.live.client_memory_max else { return };
         let now = self.lp.now.unix_ms;
-        self.memory.looked_at = self.memory.looked_at.min(sum);
-        let grown = sum - self.memory.looked_at > GROWTH;
-        if !grown && now - self.memory.looked_ms < LOOK_MS {
+        self.io.memory.looked_at = self.io.memory.looked_at.min(sum);
+        let grown = sum - self.io.memory.looked_at > GROWTH;
+        if !grown && now - self.io.memory.looked_ms < LOOK_MS {
             return;
         }
-        self.memory.looked_at = sum;
-        self.memory.looked_ms = now;
+        self.io.memory.looked_at = sum;
+        self.io.memory.looked_ms = now;
         let all: i64 = sums.iter().map(|sum| sum.load(Ordering::Relaxed)).sum();
         if all > limit {
             self.evict_clients(all, limit);
@@ -157,7 +157,7 @@ impl EventLoop {
             crate::log::verbose(&format!("Evicting client: {}", shown(&info)));
             self.engine.stats(self.lp.index).evicted_clients += 1;
             if info.event_loop == self.lp.index {
-                if let Some(&index) = self.by_id.get(&info.id) {
+                if let Some(&index) = self.io.by_id.get(&info.id) {
                     self.close(index);
                 }
             } else {
@@ -171,8 +171,8 @@ impl EventLoop {
     pub(super) fn inspect_clients(&mut self) {
         let now = self.lp.now.unix_ms / 1000;
         let timeout = self.lp.live.settings.timeout_s as i64;
-        for index in 0..self.connections.len() {
-            let Some(connection) = &mut self.connections[index] else { continue };
+        for index in 0..self.io.connections.len() {
+            let Some(connection) = &mut self.io.connections[index] else { continue };
             let session = &connection.session;
             let idle = now - session.info.last_seen.load(Ordering::Relaxed);
             let waits = session.blocked.is_some() || session.monitor;

@@ -13,8 +13,8 @@ impl EventLoop {
     /// Delivers a message that is encoded for RESP2: its first byte is the mark of an array.
     pub(super) fn deliver(&mut self, clients: &[u64], bytes: &[u8]) {
         for client in clients {
-            let Some(&index) = self.by_id.get(client) else { continue };
-            let Some(Some(connection)) = self.connections.get_mut(index) else { continue };
+            let Some(&index) = self.io.by_id.get(client) else { continue };
+            let Some(Some(connection)) = self.io.connections.get_mut(index) else { continue };
             let protocol = connection.session.protocol;
             let out = connection.output.buffer();
             let at = out.len();
@@ -29,8 +29,8 @@ impl EventLoop {
     /// Tells clients that what they cache is stale.
     pub(super) fn invalidate(&mut self, clients: &[u64], names: &Names, cause: Cause) {
         for &client in clients {
-            let Some(&index) = self.by_id.get(&client) else { continue };
-            let Some(Some(connection)) = self.connections.get_mut(index) else { continue };
+            let Some(&index) = self.io.by_id.get(&client) else { continue };
+            let Some(Some(connection)) = self.io.connections.get_mut(index) else { continue };
             let session = &mut connection.session;
             let out = connection.output.buffer();
             let by_prefix = session.tracking.as_ref().map(|tracking| tracking.bcast);
@@ -54,8 +54,8 @@ impl EventLoop {
     }
 
     pub(super) fn show_monitors(&mut self, line: &[u8]) {
-        for index in 0..self.connections.len() {
-            let Some(connection) = &mut self.connections[index] else { continue };
+        for index in 0..self.io.connections.len() {
+            let Some(connection) = &mut self.io.connections[index] else { continue };
             if connection.session.monitor {
                 connection.output.buffer().extend_from_slice(line);
                 self.after_commands(index);

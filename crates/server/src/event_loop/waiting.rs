@@ -20,11 +20,11 @@ impl EventLoop {
         client: u64,
         answer: impl FnOnce(&mut Connection, &Blocked),
     ) {
-        let Some(&index) = self.by_id.get(&client) else { return };
-        let Some(Some(connection)) = self.connections.get_mut(index) else { return };
+        let Some(&index) = self.io.by_id.get(&client) else { return };
+        let Some(Some(connection)) = self.io.connections.get_mut(index) else { return };
         let Some(blocked) = blocking::release(self.engine, &mut connection.session) else { return };
         if let Some(at) = blocked.deadline {
-            self.timers.remove(&(at, client));
+            self.io.timers.remove(&(at, client));
         }
         answer(connection, &blocked);
         self.resume(index);
@@ -32,13 +32,16 @@ impl EventLoop {
 
     /// Goes on with a client that waited.
     fn resume(&mut self, index: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(index) else { return };
+        let Some(Some(connection)) = self.io.connections.get_mut(index) else { return };
         if !connection.session.is_waiting() {
-            let ran = connection.run_pending(self.engine, &mut self.lp, &mut self.traffic);
+            let ran = self.lend(index, |connection, engine, lp, _, traffic| {
+                connection.run_pending(engine, lp, traffic)
+            });
+            let Some(Some(connection)) = self.io.connections.get(index) else { return };
             if connection.unread && !connection.session.is_waiting() {
-                self.unread.push(index);
+                self.io.unread.push(index);
             }
-            if ran.is_err() {
+            if ran.is_some_and(|ran| ran.is_err()) {
                 self.close(index);
                 return;
             }
@@ -47,8 +50,8 @@ impl EventLoop {
     }
 
     pub(super) fn unblock(&mut self, client: u64, error: bool) {
-        let Some(&index) = self.by_id.get(&client) else { return };
-        let Some(Some(connection)) = self.connections.get(index) else { return };
+        let Some(&index) = self.io.by_id.get(&client) else { return };
+        let Some(Some(connection)) = self.io.connections.get(index) else { return };
         let protocol = connection.session.protocol;
         self.finish_wait(client, |connection, blocked| {
             let mut reply = Reply::new(connection.output.buffer(), protocol);
@@ -62,8 +65,8 @@ impl EventLoop {
 
     /// Ends a wait that has run out of time, unless somebody has ended it already.
     fn time_out(&mut self, client: u64) {
-        let Some(&index) = self.by_id.get(&client) else { return };
-        let Some(Some(connection)) = self.connections.get(index) else { return };
+        let Some(&index) = self.io.by_id.get(&client) else { return };
+        let Some(Some(connection)) = self.io.connections.get(index) else { return };
         if connection.session.info.claim_wait() {
             self.unblock(client, false);
         }
@@ -72,26 +75,26 @@ impl EventLoop {
     /// Sees to the clients that commands of this turn blocked or paused.
     pub(super) fn look_after(&mut self) {
         while let Some(client) = self.lp.attention.pop() {
-            let Some(&index) = self.by_id.get(&client) else { continue };
-            let Some(Some(connection)) = self.connections.get_mut(index) else { continue };
+            let Some(&index) = self.io.by_id.get(&client) else { continue };
+            let Some(Some(connection)) = self.io.connections.get_mut(index) else { continue };
             let session = &connection.session;
             if let Some(at) = session.blocked.as_ref().and_then(|blocked| blocked.deadline) {
-                self.timers.insert((at, client));
+                self.io.timers.insert((at, client));
             }
-            if session.paused && !self.paused.contains(&client) {
-                self.paused.push(client);
+            if session.paused && !self.io.paused.contains(&client) {
+                self.io.paused.push(client);
             }
         }
-        if !self.paused.is_empty() && self.engine.pause(self.lp.now.unix_ms) == Pause::Off {
+        if !self.io.paused.is_empty() && self.engine.pause(self.lp.now.unix_ms) == Pause::Off {
             self.resume_paused();
         }
     }
 
     /// Lets paused clients try again; those that still have to wait pause again.
     pub(super) fn resume_paused(&mut self) {
-        for client in std::mem::take(&mut self.paused) {
-            let Some(&index) = self.by_id.get(&client) else { continue };
-            if let Some(Some(connection)) = self.connections.get_mut(index) {
+        for client in std::mem::take(&mut self.io.paused) {
+            let Some(&index) = self.io.by_id.get(&client) else { continue };
+            if let Some(Some(connection)) = self.io.connections.get_mut(index) {
                 connection.session.paused = false;
                 self.engine.blocked.fetch_sub(1, Ordering::Relaxed);
                 self.resume(index);
@@ -100,11 +103,11 @@ impl EventLoop {
     }
 
     pub(super) fn run_timers(&mut self) {
-        while let Some(&(at, client)) = self.timers.first() {
+        while let Some(&(at, client)) = self.io.timers.first() {
             if at > self.lp.now.unix_ms {
                 break;
             }
-            self.timers.remove(&(at, client));
+            self.io.timers.remove(&(at, client));
             self.time_out(client);
         }
     }
