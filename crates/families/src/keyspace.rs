@@ -233,8 +233,8 @@ fn flush(ctx: &mut Ctx<'_>, chosen: impl Fn(DbIndex) -> bool, lazy: bool) -> Res
                 .waiters()
                 .filter(|(db, _, waiter)| *db == index && waiter.command.wants == Type::Stream);
             awaited.extend(readers.map(|(db, name, _)| (db, name.to_vec())));
-            let table = shard.take_db(index);
-            removed += table.len() as u64;
+            let (table, keys) = shard.take_db(index);
+            removed += keys as u64;
             tables.push(table);
         }
     }

@@ -24,8 +24,12 @@ use ochre_types::table::{Keyed, Slot, Stage, Table, prefetch};
 use ochre_types::value::{Value, packed_hash, packed_set, packed_zset};
 use ochre_types::zset::Zset;
 
-use crate::entry::{Entry, Kind, Parts, int_bytes, int_value, replace_value, set_access};
+use crate::entry::{
+    Entry, Kind, Parts, int_bytes, int_value, mark_of, replace_value, set_access, set_mark,
+};
 use crate::field_expiry::FieldExpiries;
+use crate::shard::DbIndex;
+use crate::snapshot::{Capture, Walk};
 
 /// Longest string that lies in its entry, in bytes.
 pub const INLINE_STRING_MAX: usize = 1536;
@@ -148,6 +152,10 @@ pub struct Db {
     scratch: Vec<u8>,
     /// Hashes of which fields expire.
     field_expiries: FieldExpiries,
+    /// The mark of entries that the last snapshot has captured, or that came after its cut.
+    mark: bool,
+    /// The snapshot under way.
+    walk: Option<Box<Walk>>,
 }
 
 impl std::fmt::Debug for Db {
@@ -266,6 +274,7 @@ impl Db {
         access: u32,
     ) -> Option<Value> {
         let mut int = [0; 8];
+        let mark = self.mark;
         let index;
         let (kind, bytes): (Kind, &[u8]) = match value {
             NewValue::Text(text) if text.len() <= INLINE_STRING_MAX => match parse_i64(text) {
@@ -286,11 +295,15 @@ impl Db {
                 return self.put_whole(key, slot, value, expiry, access);
             }
             NewValue::Detached(Detached::Inline(kind, bytes)) => {
-                let parts = Parts { kind, access, key: key.name, expiry, value: &bytes };
+                let parts = Parts { kind, access, key: key.name, expiry, value: &bytes, mark };
                 return self.write(slot, parts, key.hash);
             }
         };
-        self.write(slot, Parts { kind, access, key: key.name, expiry, value: bytes }, key.hash)
+        self.write(
+            slot,
+            Parts { kind, access, key: key.name, expiry, value: bytes, mark },
+            key.hash,
+        )
     }
 
     fn put_whole(
@@ -302,16 +315,23 @@ impl Db {
         access: u32,
     ) -> Option<Value> {
         note_fields(&mut self.field_expiries, key.name, &value);
+        let mark = self.mark;
         match inline_form(&value) {
             Some((kind, bytes)) => self.write(
                 slot,
-                Parts { kind, access, key: key.name, expiry, value: bytes },
+                Parts { kind, access, key: key.name, expiry, value: bytes, mark },
                 key.hash,
             ),
             None => {
                 let index = self.objects.add(value).to_le_bytes();
-                let parts =
-                    Parts { kind: Kind::Object, access, key: key.name, expiry, value: &index };
+                let parts = Parts {
+                    kind: Kind::Object,
+                    access,
+                    key: key.name,
+                    expiry,
+                    value: &index,
+                    mark,
+                };
                 self.write(slot, parts, key.hash)
             }
         }
@@ -332,6 +352,7 @@ impl Db {
             }
             return None;
         };
+        self.capture(slot);
         let block = Ref::from_raw(self.table.value(slot));
         let old = Entry::parse(self.arena.bytes(block));
         let (old_size, had_expiry) = (old.size, old.expiry.is_some());
@@ -375,7 +396,7 @@ impl Db {
         copy.extend_from_slice(entry.value);
         let (kind, access, expiry) = (entry.kind, entry.access, entry.expiry);
         let (key, value) = copy.split_at(entry.key.len());
-        let mut parts = Parts { kind, access, key, expiry, value };
+        let mut parts = Parts { kind, access, key, expiry, value, mark: self.mark };
         change(&mut parts);
         // The hash is not looked at when the slot is known.
         let old = self.write(Some(slot), parts, 0);
@@ -399,6 +420,7 @@ impl Db {
     /// Lends the value at `slot` out for changes, in its general form. Afterwards the key is gone
     /// when the value is an empty collection; the second result says so. Not for strings.
     pub fn edit<R>(&mut self, slot: Slot, change: impl FnOnce(&mut Value) -> R) -> (R, Edited) {
+        self.capture(slot);
         let block = Ref::from_raw(self.table.value(slot));
         let entry = Entry::parse(self.arena.bytes(block));
         if entry.kind == Kind::Object {
@@ -439,6 +461,7 @@ impl Db {
             key: entry.key,
             expiry: entry.expiry,
             value: bytes,
+            mark: self.mark,
         };
         let (old_size, size) = (entry.size, parts.size());
         if Arena::usable(old_size) == Arena::usable(size) {
@@ -454,7 +477,7 @@ impl Db {
         let entry = Entry::parse(self.arena.bytes(block));
         let key = entry.key.to_vec();
         let (access, expiry, old_size) = (entry.access, entry.expiry, entry.size);
-        let parts = Parts { kind, access, key: &key, expiry, value: bytes };
+        let parts = Parts { kind, access, key: &key, expiry, value: bytes, mark: self.mark };
         let fresh = self.arena.alloc(parts.size());
         parts.write(self.arena.bytes_mut(fresh));
         self.arena.free(block, old_size);
@@ -463,6 +486,7 @@ impl Db {
 
     /// Lends a large string out for changes in place; none for other values.
     pub fn blob_mut(&mut self, slot: Slot) -> Option<&mut Vec<u8>> {
+        self.capture(slot);
         let entry = self.entry(slot);
         if entry.kind != Kind::Object {
             return None;
@@ -477,6 +501,7 @@ impl Db {
 
     /// A string's inline bytes, for changes that keep the length.
     pub fn inline_text_mut(&mut self, slot: Slot) -> Option<&mut [u8]> {
+        self.capture(slot);
         let block = Ref::from_raw(self.table.value(slot));
         let entry = Entry::parse(self.arena.bytes(block));
         if !matches!(entry.kind, Kind::Bytes | Kind::RawBytes) {
@@ -490,6 +515,7 @@ impl Db {
 
     /// Removes the key at `slot`; gives back its large value, for its owner to free. O(1).
     pub fn remove(&mut self, slot: Slot) -> Option<Value> {
+        self.capture(slot);
         let block = Ref::from_raw(self.table.value(slot));
         let entry = Entry::parse(self.arena.bytes(block));
         let (size, expires) = (entry.size, entry.expiry.is_some());
@@ -582,6 +608,66 @@ impl Db {
             arena.free(from, size);
             Some(to.raw())
         });
+    }
+
+    /// The cut of a snapshot: every entry there is now will be given to `capture`, as it is now. An empty
+    /// database has nothing to give.
+    pub(crate) fn begin_walk(&mut self, index: DbIndex, capture: &Arc<dyn Capture>) {
+        if !self.is_empty() {
+            self.mark = !self.mark;
+            self.walk = Some(Box::new(Walk::new(index, Arc::clone(capture))));
+        }
+    }
+
+    /// Whether entries of the cut are still to be captured.
+    pub fn is_walked(&self) -> bool {
+        self.walk.is_some()
+    }
+
+    /// Captures the entry at `slot` before it changes, if that has not been done.
+    #[inline]
+    fn capture(&mut self, slot: Slot) {
+        if self.walk.is_some() {
+            self.capture_value(self.table.value(slot));
+        }
+    }
+
+    #[cold]
+    fn capture_value(&mut self, value: u32) {
+        let block = Ref::from_raw(value);
+        if mark_of(self.arena.bytes(block)) == self.mark {
+            return;
+        }
+        if let Some(walk) = &self.walk {
+            let entry = self.entry_of(value);
+            walk.capture.take(walk.db, &entry, self.stored(&entry));
+        }
+        set_mark(self.arena.bytes_mut(block), self.mark);
+    }
+
+    /// Captures some more entries, about `count` of them; false when there are no more.
+    pub fn walk(&mut self, count: usize) -> bool {
+        let Some(walk) = &self.walk else { return false };
+        let (mut cursor, mut found) = (walk.cursor, Vec::with_capacity(count + 16));
+        while found.len() < count {
+            cursor = self.table.scan(cursor, Blocks(&self.arena), |value| found.push(value));
+            if cursor == 0 {
+                break;
+            }
+        }
+        for value in found {
+            self.capture_value(value);
+        }
+        match (&mut self.walk, cursor) {
+            (Some(walk), 1..) => {
+                walk.cursor = cursor;
+                true
+            }
+            _ => {
+                self.walk = None;
+                false
+            }
+        }
     }
 
     /// See [`Arena::begin_compaction`].

@@ -1,7 +1,8 @@
 //! The entry: one key with its value, or the value's index, in one arena block.
 //!
 //! ```text
-//! 0      kind (low 4 bits) and expiry form (bits 4..6: 0 none, 1 five bytes, 2 eight bytes)
+//! 0      kind (low 4 bits), expiry form (bits 4..6: 0 none, 1 five bytes, 2 eight bytes), snapshot
+//!        mark (bit 6: see `snapshot`)
 //! 1..4   access clock, 24 bits, little endian: LRU clock or LFU counter (see `evict`)
 //! 4..    key length (LEB128), key
 //!        expiry: 5 bytes of milliseconds since EXPIRY_BASE, or 8 bytes of Unix milliseconds
@@ -17,6 +18,8 @@ use ochre_base::clock::Millis;
 const EXPIRY_BASE: Millis = 1_577_836_800_000;
 const KIND_MASK: u8 = 0x0F;
 const EXPIRY_SHIFT: u8 = 4;
+const EXPIRY_MASK: u8 = 0b11;
+const MARK: u8 = 1 << 6;
 /// Offset of the key's length.
 const KEY_LEN_AT: usize = 4;
 
@@ -142,7 +145,7 @@ impl<'a> Entry<'a> {
         let key_len = read_len(bytes, &mut at);
         let key = &bytes[at..at + key_len];
         at += key_len;
-        let expiry = match bytes[0] >> EXPIRY_SHIFT {
+        let expiry = match bytes[0] >> EXPIRY_SHIFT & EXPIRY_MASK {
             0 => None,
             1 => {
                 let mut wide = [0u8; 8];
@@ -187,7 +190,7 @@ impl<'a> Entry<'a> {
     /// Whether the entry has an expiry.
     #[inline]
     pub fn expires(bytes: &[u8]) -> bool {
-        bytes[0] >> EXPIRY_SHIFT != 0
+        bytes[0] >> EXPIRY_SHIFT & EXPIRY_MASK != 0
     }
 
     /// The index that an object's value is.
@@ -207,6 +210,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) expiry: Option<Millis>,
     pub(crate) value: &'a [u8],
+    /// The snapshot mark.
+    pub(crate) mark: bool,
 }
 
 impl Parts<'_> {
@@ -241,6 +246,7 @@ impl Parts<'_> {
     #[inline]
     fn write_rest(&self, bytes: &mut [u8], at: usize) {
         write_after_key(bytes, at, self.kind, self.access, self.expiry, self.value);
+        set_mark(bytes, self.mark);
     }
 }
 
@@ -273,8 +279,22 @@ fn write_after_key(
 #[inline]
 pub(crate) fn replace_value(bytes: &mut [u8], kind: Kind, value: &[u8]) {
     let Entry { access, expiry, key, .. } = Entry::parse(bytes);
+    let mark = mark_of(bytes);
     let at = KEY_LEN_AT + len_bytes(key.len()) + key.len();
     write_after_key(bytes, at, kind, access, expiry, value);
+    set_mark(bytes, mark);
+}
+
+/// The snapshot mark of the entry at `bytes`.
+#[inline]
+pub(crate) fn mark_of(bytes: &[u8]) -> bool {
+    bytes[0] & MARK != 0
+}
+
+/// Sets the snapshot mark of the entry at `bytes`.
+#[inline]
+pub(crate) fn set_mark(bytes: &mut [u8], mark: bool) {
+    bytes[0] = bytes[0] & !MARK | u8::from(mark) << 6;
 }
 
 /// Overwrites the access clock of the entry at `bytes`.
@@ -330,6 +350,7 @@ mod tests {
             kind in kinds(),
             access in 0u32..1 << 24,
             key in proptest::collection::vec(any::<u8>(), 0..400),
+            mark in any::<bool>(),
             expiry in proptest::option::of(prop_oneof![
                 any::<i64>(),
                 EXPIRY_BASE - 2..EXPIRY_BASE + 2,
@@ -338,7 +359,7 @@ mod tests {
             value in proptest::collection::vec(any::<u8>(), 4..40_000),
         ) {
             let value = if kind == Kind::Object { &value[..4] } else { &value[..] };
-            let parts = Parts { kind, access, key: &key, expiry, value };
+            let parts = Parts { kind, access, key: &key, expiry, value, mark };
             let mut bytes = vec![0xAA; parts.size() + 9];
             parts.write(&mut bytes);
             let entry = Entry::parse(&bytes);
@@ -346,6 +367,7 @@ mod tests {
             prop_assert_eq!(entry.access, access);
             prop_assert_eq!(entry.key, &key[..]);
             prop_assert_eq!(entry.expiry, expiry);
+            prop_assert_eq!(mark_of(&bytes), mark);
             prop_assert_eq!(entry.value, value);
             prop_assert_eq!(entry.size, parts.size());
             prop_assert!(Entry::has_key(&bytes, &key));
@@ -361,8 +383,14 @@ mod tests {
 
     #[test]
     fn the_usual_string_takes_fifty_four_bytes() {
-        let parts =
-            Parts { kind: Kind::Bytes, access: 0, key: &[b'k'; 16], expiry: None, value: &[0; 32] };
+        let parts = Parts {
+            kind: Kind::Bytes,
+            access: 0,
+            key: &[b'k'; 16],
+            expiry: None,
+            value: &[0; 32],
+            mark: false,
+        };
         assert_eq!(parts.size(), 54);
         assert_eq!(Parts { expiry: Some(EXPIRY_BASE + 5), ..parts }.size(), 59);
     }

@@ -16,4 +16,5 @@ pub mod lock;
 pub mod log;
 pub mod notify;
 pub mod shard;
+pub mod snapshot;
 mod sync;

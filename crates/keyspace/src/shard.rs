@@ -12,6 +12,7 @@ use ochre_types::value::Type;
 use crate::db::{Db, Key};
 use crate::key_hasher::KeyHasher;
 use crate::notify::Reader;
+use crate::snapshot::Capture;
 
 /// Number of a database, from 0.
 pub type DbIndex = u16;
@@ -74,6 +75,8 @@ type KeyMap<V> = HashMap<(DbIndex, Box<[u8]>), V, BuildHasherDefault<KeyHasher>>
 pub struct Shard {
     /// Databases up to the highest one used; the others are empty.
     dbs: Vec<Db>,
+    /// Flushed databases that a snapshot has still to capture.
+    orphans: Vec<Db>,
     waiters: KeyMap<VecDeque<Arc<Waiter>>>,
     watches: KeyMap<Vec<WatchFlag>>,
     /// Clients that cache a key of any database.
@@ -99,9 +102,39 @@ impl Shard {
         &mut self.dbs[index]
     }
 
-    /// Takes a database out whole, for FLUSHDB. O(1).
-    pub fn take_db(&mut self, index: DbIndex) -> Db {
-        self.dbs.get_mut(usize::from(index)).map(std::mem::take).unwrap_or_default()
+    /// Takes a database out whole, for FLUSHDB; how many keys it had. What a snapshot has still to
+    /// capture stays behind for it. O(1).
+    pub fn take_db(&mut self, index: DbIndex) -> (Db, usize) {
+        let taken = self.dbs.get_mut(usize::from(index)).map(std::mem::take).unwrap_or_default();
+        let keys = taken.len();
+        if taken.is_walked() {
+            self.orphans.push(taken);
+            return (Db::default(), keys);
+        }
+        (taken, keys)
+    }
+
+    /// The cut of a snapshot for this shard: see [`crate::snapshot`].
+    pub fn begin_walk(&mut self, capture: &Arc<dyn Capture>) {
+        for (index, db) in self.dbs.iter_mut().enumerate() {
+            db.begin_walk(index as DbIndex, capture);
+        }
+    }
+
+    /// Captures some more entries; false when there are no more.
+    pub fn walk(&mut self, count: usize) -> bool {
+        match self.dbs.iter_mut().find(|db| db.is_walked()) {
+            Some(db) => {
+                db.walk(count);
+                true
+            }
+            None => !self.orphans.is_empty(),
+        }
+    }
+
+    /// Takes out a database that was flushed before the snapshot had captured all of it.
+    pub fn take_orphan(&mut self) -> Option<Db> {
+        self.orphans.pop()
     }
 
     /// Exchanges two databases. Waiters and watches stay with their numbers.
