@@ -29,7 +29,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("net", &["base", "resp"]),
     (
         "server",
-        &["base", "resp", "types", "keyspace", "command", "engine", "config", "observe", "net"],
+        &[
+            "base", "resp", "types", "keyspace", "command", "engine", "config", "observe", "net",
+            "rdb", "families",
+        ],
     ),
     ("testkit", &["base", "resp"]),
     ("conformance", &["base", "resp", "testkit"]),

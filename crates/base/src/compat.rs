@@ -36,6 +36,14 @@ impl Compat {
         }
     }
 
+    /// The name under which a file says who wrote it.
+    pub fn version_fact(self) -> &'static str {
+        match self {
+            Self::Valkey9 => "valkey-ver",
+            _ => "redis-ver",
+        }
+    }
+
     /// The server's name in HELLO.
     pub fn server_name(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@
 //! is swapped: no lock, no text and no lookup on the way of a command. Every field names its
 //! directive, and its unit where it has one.
 
-use crate::special::{EventClasses, OutputLimit};
+use crate::special::{EventClasses, OutputLimit, SavePoint};
 use crate::store::{Config, mismatch};
 use crate::table::{Id, id};
 use crate::value::{Share, Value};
@@ -338,6 +338,18 @@ pub struct Settings {
     pub shutdown_on_sigint: ShutdownFlags,
     /// `shutdown-on-sigterm`
     pub shutdown_on_sigterm: ShutdownFlags,
+    /// `save`
+    pub save_points: Vec<SavePoint>,
+    /// `rdbcompression`
+    pub rdb_compression: bool,
+    /// `rdbchecksum`
+    pub rdb_checksum: bool,
+    /// `rdb-version-check relaxed`
+    pub rdb_relaxed: bool,
+    /// `rdb-save-incremental-fsync`
+    pub rdb_incremental_fsync: bool,
+    /// `stop-writes-on-bgsave-error`
+    pub stop_writes_on_save_error: bool,
     /// `tracking-table-max-keys`; 0: no limit
     pub tracking_table_max_keys: u64,
     /// `notify-keyspace-events`
@@ -434,7 +446,13 @@ impl Settings {
             shutdown_timeout_s: view.number(const { id("shutdown-timeout") }),
             shutdown_on_sigint: ShutdownFlags(config.int(const { id("shutdown-on-sigint") })),
             shutdown_on_sigterm: ShutdownFlags(config.int(const { id("shutdown-on-sigterm") })),
-            tracking_table_max_keys: view.number(const { id("tracking-table-max-keys") }) as u64,
+            save_points: config.save_points(const { id("save") }),
+            rdb_compression: config.boolean(const { id("rdbcompression") }),
+            rdb_checksum: config.boolean(const { id("rdbchecksum") }),
+            rdb_relaxed: config.int(const { id("rdb-version-check") }) == 1,
+            rdb_incremental_fsync: config.boolean(const { id("rdb-save-incremental-fsync") }),
+            stop_writes_on_save_error: config.boolean(const { id("stop-writes-on-bgsave-error") }),
+            tracking_table_max_keys: view.number(const { id("tracking-table-max-keys") }),
             notify_events: view.events(const { id("notify-keyspace-events") }),
         }
     }

@@ -5,7 +5,7 @@
 //! [`Settings`](crate::snapshot::Settings), made from it after every change.
 
 use crate::directive::Status;
-use crate::special::Refusal;
+use crate::special::{Refusal, SavePoint};
 use crate::table::{Id, id};
 use crate::value::Value;
 use std::path::{Path, PathBuf};
@@ -105,14 +105,18 @@ impl Config {
         }
         match id.directive().status {
             Status::Live => Ok(None),
-            // No save points are what there is anyway.
-            Status::Inert(_) if matches!(value, Value::Save(points) if points.is_empty()) => {
-                Ok(None)
-            }
             Status::Inert(reason) => Ok(Some(Notice { id, reason })),
             Status::Later(part) => {
                 Err(format!("only the default is supported yet: {part} would be needed").into())
             }
+        }
+    }
+
+    /// The save points of a directive that holds some.
+    pub fn save_points(&self, id: Id) -> Vec<SavePoint> {
+        match self.value(id) {
+            Value::Save(points) => points.clone(),
+            _ => Vec::new(),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::clients::Clients;
 use crate::live::Live;
 use crate::mailbox::{Mailbox, Message};
 use crate::registry::{Registry, SessionRow};
+use crate::saves::Saves;
 use crate::tracking;
 
 /// Which commands CLIENT PAUSE holds back.
@@ -57,6 +58,20 @@ pub trait Host: Send + Sync {
     /// What INFO says of the process.
     fn facts(&self) -> Facts;
 
+    /// Takes a snapshot into the configured file, on the calling thread. The right to do so was claimed
+    /// ([`Saves::begin`]), and is given back.
+    fn save(&self, engine: &'static Engine) -> Result<(), String>;
+
+    /// The same on a thread of its own.
+    fn save_in_background(&self, engine: &'static Engine) -> io::Result<()>;
+
+    /// Before the end of the process: takes a snapshot if `how` or the configuration wants one; false
+    /// when it could not be taken.
+    fn save_before_end(&self, engine: &'static Engine, how: LastSave) -> bool;
+
+    /// Loads the configured snapshot on top of what there is: DEBUG RELOAD.
+    fn reload(&self, engine: &'static Engine) -> Result<(), String>;
+
     /// Gives unused memory back to the system: MEMORY PURGE.
     fn purge_memory(&self);
 
@@ -68,6 +83,17 @@ pub trait Host: Send + Sync {
 
     /// Writes a line to the log.
     fn log(&self, text: &str);
+}
+
+/// Whether the end of the process takes a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastSave {
+    /// When there are save points.
+    AsConfigured,
+    /// In any case.
+    Always,
+    /// In no case.
+    Never,
 }
 
 /// What the process knows of itself.
@@ -168,6 +194,8 @@ pub struct Engine {
     pub channels: Channels,
     /// Clients that listen to anything.
     pub pubsub_clients: AtomicU32,
+    /// Snapshots.
+    pub saves: Saves,
     /// Client-side caching.
     pub tracking: tracking::Shared,
     /// What listeners of the keyspace want: notify-keyspace-events, and whether clients cache by
@@ -222,6 +250,7 @@ impl Engine {
             cron_paused: AtomicBool::new(false),
             channels: Channels::default(),
             pubsub_clients: AtomicU32::new(0),
+            saves: Saves::default(),
             tracking: tracking::Shared::default(),
             interest,
             host,

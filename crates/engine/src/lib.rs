@@ -24,6 +24,8 @@ pub mod monitor;
 pub mod pipeline;
 pub mod pubsub;
 pub mod registry;
+pub mod replay;
+pub mod saves;
 pub mod script;
 pub mod session;
 pub mod slowlog;

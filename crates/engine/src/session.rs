@@ -111,6 +111,39 @@ pub struct Names {
 }
 
 impl ClientInfo {
+    /// The client in whose name files are replayed: it has no id and no address, and no loop knows it.
+    pub fn nobody() -> Self {
+        Self {
+            id: 0,
+            event_loop: 0,
+            addr: String::new(),
+            laddr: String::new(),
+            fd: -1,
+            is_unix: false,
+            created: 0,
+            last_seen: AtomicI64::new(0),
+            db: AtomicU16::new(0),
+            protocol: AtomicU16::new(2),
+            multi: AtomicU32::new(0),
+            watching: AtomicU32::new(0),
+            subscriptions: Default::default(),
+            redirect: AtomicI64::new(-1),
+            last_row: AtomicU16::new(0),
+            query_bytes: AtomicU64::new(0),
+            query_room: AtomicU64::new(0),
+            multi_bytes: AtomicU64::new(0),
+            output_bytes: AtomicU64::new(0),
+            memory: AtomicU64::new(0),
+            net_in: AtomicU64::new(0),
+            net_out: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            flags: AtomicU32::new(0),
+            doomed: AtomicBool::new(false),
+            names: Mutex::default(),
+            waiting: Mutex::default(),
+        }
+    }
+
     /// Its names; they are short.
     pub fn names(&self) -> Names {
         self.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()

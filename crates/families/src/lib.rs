@@ -10,6 +10,7 @@ use ochre_command::spec::CommandSpec;
 
 pub mod bitmap;
 mod collection;
+pub mod dump;
 pub mod expire;
 pub mod generic;
 pub mod geo;
@@ -35,6 +36,7 @@ pub const TABLES: &[&[CommandSpec]] = &[
     bitmap::field::COMMANDS,
     geo::members::COMMANDS,
     geo::search::COMMANDS,
+    dump::COMMANDS,
     hash::expire::COMMANDS,
     hash::get_set::COMMANDS,
     hash::increment::COMMANDS,

@@ -70,9 +70,15 @@ impl Bench {
 
     /// The same for arguments that are given apart.
     pub(crate) fn run_args(&mut self, args: &[&[u8]]) -> String {
+        String::from_utf8_lossy(&self.run_raw(args)).replace("\r\n", "|")
+    }
+
+    /// The same with the reply as it is.
+    pub(crate) fn run_raw(&mut self, args: &[&[u8]]) -> Vec<u8> {
         let spec = find(args);
         if !spec.accepts(args.len()) {
-            return format!("-{}|", ochre_command::outcome::wrong_arity(spec.name));
+            let error = ochre_command::outcome::wrong_arity(spec.name);
+            return format!("-{error}\r\n").into_bytes();
         }
         let bin = Bin::inline();
         let now = Now { unix_ms: self.now_ms, unix_us: self.now_ms as u64 * 1000, mono_us: 0 };
@@ -129,7 +135,7 @@ impl Bench {
         for (at, blob) in self.work.blobs.drain(..).rev() {
             out.splice(at..at, blob.iter().copied());
         }
-        String::from_utf8_lossy(&out).replace("\r\n", "|")
+        out
     }
 
     /// What was logged so far, as it stands in the log.

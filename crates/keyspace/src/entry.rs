@@ -319,9 +319,9 @@ pub(crate) fn int_bytes(n: i64, buffer: &mut [u8; 8]) -> &[u8] {
     &buffer[..len]
 }
 
-/// The integer that [`int_bytes`] wrote.
+/// The integer that the bytes of an entry of kind [`Kind::Int`] are.
 #[inline]
-pub(crate) fn int_value(bytes: &[u8]) -> i64 {
+pub fn int_value(bytes: &[u8]) -> i64 {
     match *bytes {
         [a] => i64::from(a as i8),
         [a, b] => i64::from(i16::from_le_bytes([a, b])),

@@ -54,6 +54,11 @@ impl Policy {
         matches!(self, Self::AllKeysLfu | Self::VolatileLfu)
     }
 
+    /// Whether access clocks decide what goes.
+    pub fn uses_access(self) -> bool {
+        self.is_lfu() || matches!(self, Self::AllKeysLru | Self::VolatileLru)
+    }
+
     /// Whether only keys that expire may go.
     #[inline]
     pub fn is_volatile(self) -> bool {
@@ -123,6 +128,15 @@ impl AccessClock {
     /// The clock of a key idle for so many seconds: for OBJECT tests and RESTORE.
     pub fn idle_since(&self, seconds: u32) -> u32 {
         self.seconds.wrapping_sub(seconds) & CLOCK_MASK
+    }
+
+    /// The clock of a key that a file says was idle for so long, or used so often.
+    pub fn restored(&self, idle_s: Option<u64>, frequency: Option<u8>) -> u32 {
+        match (self.lfu, idle_s, frequency) {
+            (true, _, Some(frequency)) => self.with_frequency(frequency),
+            (false, Some(idle_s), _) => self.idle_since(idle_s.min(u64::from(CLOCK_MASK)) as u32),
+            _ => self.fresh(),
+        }
     }
 
     /// The clock of a key with this frequency.

@@ -283,9 +283,8 @@ impl Connection {
         if watches.len() != self.watched.0 {
             // The list only grows until it is emptied, so that its new end is all there is to look at.
             let from = if watches.len() > self.watched.0 { self.watched } else { (0, 0) };
-            let grown = watches[from.0..]
-                .iter()
-                .map(|watch| watch.name.capacity() + size_of::<Watch>());
+            let grown =
+                watches[from.0..].iter().map(|watch| watch.name.capacity() + size_of::<Watch>());
             self.watched = (watches.len(), from.1 + grown.sum::<usize>());
         }
         let queued = session

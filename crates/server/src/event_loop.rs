@@ -38,6 +38,7 @@ use crate::clock::Clock;
 use crate::connection::{Connection, Next, Traffic};
 use crate::listening::{FIRST_TOKEN, Listening};
 use crate::maintenance::Maintenance;
+use crate::persist::save;
 
 const WAKER: Token = Token(usize::MAX);
 /// Events taken in one turn: bounds how long the first ones wait for the last.
@@ -429,6 +430,10 @@ impl EventLoop {
             self.inspect_clients();
             if self.lp.index == 0 {
                 self.engine.measure(self.lp.now.mono_us);
+                if save::when_due(self.engine, self.lp.now.unix_ms / 1000) {
+                    // A failure is in the log and in INFO; there is a next time.
+                    drop(self.engine.host.save_in_background(self.engine));
+                }
                 let max = self.lp.live.settings.tracking_table_max_keys;
                 if max > 0 {
                     tracking::trim(self.engine, max, TRACKED_KEYS);

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ochre_config::{Id, Settings, table};
-use ochre_engine::engine::{Facts, Host};
+use ochre_engine::engine::{Engine, Facts, Host, LastSave};
 
 use crate::clock::Clock;
 use crate::listening::Listening;
+use crate::persist::{load, save};
 use crate::{log, open_files};
 
 /// The process, as the engine sees it.
@@ -217,6 +218,26 @@ impl Host for Process {
             cpu: processor_time(),
             ..self.fixed.clone()
         }
+    }
+
+    fn save(&self, engine: &'static Engine) -> Result<(), String> {
+        save::save(engine, &|| self.clock.now(), false)
+    }
+
+    fn save_in_background(&self, engine: &'static Engine) -> io::Result<()> {
+        let clock = self.clock;
+        save::in_background(engine, move || clock.now())
+    }
+
+    fn save_before_end(&self, engine: &'static Engine, how: LastSave) -> bool {
+        save::before_end(engine, &|| self.clock.now(), how)
+    }
+
+    fn reload(&self, engine: &'static Engine) -> Result<(), String> {
+        let path = engine.live().0.settings.dbfilename.clone();
+        load::load(engine, &path, self.clock.now()).map(drop).inspect_err(|why| {
+            log::warning(&format!("Error loading the DB: {why}"));
+        })
     }
 
     fn purge_memory(&self) {

@@ -13,6 +13,7 @@ mod listening;
 mod log;
 mod maintenance;
 mod open_files;
+mod persist;
 mod serve;
 mod signals;
 mod supervise;

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::event_loop::{EventLoop, Intake, LoopWaker, Shared, poll_with_waker};
 use crate::host::{Process, reason};
 use crate::listening::Listening;
+use crate::persist::load;
 use crate::supervise::Manager;
 use crate::{allocator, log, open_files, signals};
 
@@ -132,6 +133,9 @@ fn run_loops(config: Config, settings: &Settings, manager: &Manager) -> anyhow::
     let engine: &'static Engine = Box::leak(Box::new(engine));
     signals::watch(engine)?;
     log::notice("Server initialized");
+    let began = shared.clock.now();
+    engine.saves.change(|state| state.last_s = began.unix_ms / 1000);
+    load::at_start(engine, began, &|| shared.clock.now())?;
     let failure: &'static Mutex<Option<io::Error>> = Box::leak(Box::default());
     let threads = start_loops(engine, shared, polls, seed, failure)?;
     for kind in shared.listening.kinds() {

@@ -1,8 +1,7 @@
 //! Signals: SIGTERM and SIGINT stop the server, a second SIGINT ends it at once; SIGHUP does nothing.
 //!
-//! What they do about data that is not saved is `shutdown-on-sigterm` and `shutdown-on-sigint`. Snapshots are
-//! not written yet: asked to save, the server stays, as the peers do when saving fails, unless `force` says
-//! otherwise.
+//! What they do about data that is not saved is `shutdown-on-sigterm` and `shutdown-on-sigint`. When it cannot
+//! be saved the server stays, unless `force` says otherwise.
 //!
 //! Source: behaviour of redis-server 7.0.15.
 
@@ -10,7 +9,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use ochre_config::snapshot::ShutdownFlags;
-use ochre_engine::engine::Engine;
+use ochre_engine::engine::{Engine, LastSave};
 use ochre_engine::mailbox::Message;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -33,7 +32,7 @@ pub(crate) fn watch(engine: &'static Engine) -> io::Result<()> {
     Ok(())
 }
 
-fn stop(engine: &Engine, interrupted: bool) {
+fn stop(engine: &'static Engine, interrupted: bool) {
     let (live, _) = engine.live();
     let (name, flags) = if interrupted {
         ("SIGINT", live.settings.shutdown_on_sigint)
@@ -41,16 +40,18 @@ fn stop(engine: &Engine, interrupted: bool) {
         ("SIGTERM", live.settings.shutdown_on_sigterm)
     };
     crate::log::warning(&format!("Received {name} scheduling shutdown..."));
-    if !may_stop(flags) {
-        crate::log::warning(
-            "Error trying to save the DB, can't exit: snapshots are not there yet.",
-        );
+    if !engine.host.save_before_end(engine, last_save(flags)) && !flags.force() {
+        crate::log::warning("Error trying to save the DB, can't exit.");
         return;
     }
     engine.stopping.store(true, Ordering::Relaxed);
     engine.tell_all(|| Message::LookAround);
 }
 
-fn may_stop(flags: ShutdownFlags) -> bool {
-    !flags.save() || flags.force()
+fn last_save(flags: ShutdownFlags) -> LastSave {
+    match (flags.save(), flags.no_save()) {
+        (true, _) => LastSave::Always,
+        (_, true) => LastSave::Never,
+        _ => LastSave::AsConfigured,
+    }
 }

@@ -12,20 +12,17 @@ pub(super) const ROWS: &[Directive] = &[
         Kind::Save,
         "3600 1 300 100 60 10000",
         "Pairs of seconds and changes: save a snapshot when so many changes are that old.",
-    )
-    .inert(NO_RDB),
+    ),
     row(
         "dbfilename",
         Kind::FileName("dbfilename can't be a path, just a filename"),
         "dump.rdb",
         "File name of the snapshot.",
     )
-    .protected()
-    .inert(NO_RDB),
-    row("rdbcompression", Kind::Bool, "yes", "Compress strings in snapshots.").inert(NO_RDB),
+    .protected(),
+    row("rdbcompression", Kind::Bool, "yes", "Compress strings in snapshots."),
     row("rdbchecksum", Kind::Bool, "yes", "Write and check a checksum behind the snapshot.")
-        .immutable()
-        .inert(NO_RDB),
+        .immutable(),
     row(
         "rdb-del-sync-files",
         Kind::Bool,
@@ -38,17 +35,14 @@ pub(super) const ROWS: &[Directive] = &[
         Kind::Bool,
         "yes",
         "Sync a snapshot to disk while it is written.",
-    )
-    .inert(NO_RDB),
+    ),
     row(
         "rdb-version-check",
         Kind::Choice(&[("strict", 0), ("relaxed", 1)]),
         "strict",
         "Whether to refuse snapshots of unknown versions.",
-    )
-    .inert(NO_RDB),
-    row("stop-writes-on-bgsave-error", Kind::Bool, "yes", "Refuse writes while snapshots fail.")
-        .inert(NO_RDB),
+    ),
+    row("stop-writes-on-bgsave-error", Kind::Bool, "yes", "Refuse writes while snapshots fail."),
     row("appendonly", Kind::Bool, "no", "Log every write to the append-only file.")
         .denied_while_loading()
         .later("the append-only file"),

@@ -98,6 +98,14 @@ pub const COMMANDS: &[SessionRow] = &[SessionRow::container(
         ),
         sub("pause-cron", 3, NONE, pause_cron, "Holds periodic work back.", "on"),
         sub(
+            "reload",
+            -2,
+            NONE,
+            reload,
+            "Writes a snapshot and loads it again.",
+            "[NOSAVE] [NOFLUSH] [MERGE]",
+        ),
+        sub(
             "set-active-expire",
             3,
             NONE,
@@ -114,6 +122,46 @@ pub const COMMANDS: &[SessionRow] = &[SessionRow::container(
 
 /// A switch for internals that Ochre does not have.
 fn accepted(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
+    turn.reply().ok();
+    Ok(())
+}
+
+fn reload(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
+    let (mut save, mut flush) = (true, true);
+    for word in &args[2..] {
+        if is(word, "nosave") {
+            save = false;
+        } else if is(word, "noflush") {
+            flush = false;
+        } else if !is(word, "merge") {
+            return Err(ReplyError::fixed(
+                "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+            ));
+        }
+    }
+    if turn.held.is_some() {
+        return Err(ReplyError::fixed("ERR DEBUG RELOAD is not possible inside a transaction"));
+    }
+    let engine = turn.engine;
+    if save {
+        if !engine.saves.begin(turn.lp.now.unix_ms / 1000) {
+            return Err(ReplyError::fixed("ERR Background save already in progress"));
+        }
+        engine.host.save(engine).map_err(|_| ReplyError::fixed("ERR"))?;
+    }
+    if flush {
+        for id in 0..engine.shards.count() {
+            engine.shards.visit(id as ochre_keyspace::lock::ShardId, |shard| {
+                for index in 0..shard.dbs().len() as u16 {
+                    turn.lp.bin.free_db(shard.take_db(index).0);
+                }
+            });
+        }
+        engine.scripts.clear_libraries();
+    }
+    if engine.host.reload(engine).is_err() {
+        return Err(ReplyError::fixed("ERR Error trying to load the RDB dump, check server logs."));
+    }
     turn.reply().ok();
     Ok(())
 }

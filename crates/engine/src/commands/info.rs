@@ -335,6 +335,9 @@ fn policy_name(turn: &Turn<'_>) -> String {
 }
 
 fn persistence(numbers: &Numbers<'_>, out: &mut String) {
+    let engine = numbers.turn.engine;
+    let (saves, under_way) = (engine.saves.state(), engine.saves.is_under_way());
+    let now_s = numbers.turn.lp.now.unix_ms / 1000;
     out.push_str("# Persistence\r\n");
     fields!(out,
         "loading": 0,
@@ -345,16 +348,16 @@ fn persistence(numbers: &Numbers<'_>, out: &mut String) {
         "current_fork_perc": "0.00",
         "current_save_keys_processed": 0,
         "current_save_keys_total": 0,
-        "rdb_changes_since_last_save": numbers.stats.dirty,
-        "rdb_bgsave_in_progress": 0,
-        "rdb_last_save_time": numbers.facts.started_s,
-        "rdb_last_bgsave_status": "ok",
-        "rdb_last_bgsave_time_sec": -1,
-        "rdb_current_bgsave_time_sec": -1,
-        "rdb_saves": 0,
+        "rdb_changes_since_last_save": engine.saves.dirty(engine),
+        "rdb_bgsave_in_progress": u8::from(under_way),
+        "rdb_last_save_time": saves.last_s,
+        "rdb_last_bgsave_status": if engine.saves.has_failed() { "err" } else { "ok" },
+        "rdb_last_bgsave_time_sec": saves.took_s.unwrap_or(-1),
+        "rdb_current_bgsave_time_sec": if under_way { now_s - saves.began_s } else { -1 },
+        "rdb_saves": saves.count,
         "rdb_last_cow_size": 0,
-        "rdb_last_load_keys_expired": 0,
-        "rdb_last_load_keys_loaded": 0,
+        "rdb_last_load_keys_expired": saves.expired_keys,
+        "rdb_last_load_keys_loaded": saves.loaded_keys,
         "aof_enabled": 0,
         "aof_rewrite_in_progress": 0,
         "aof_rewrite_scheduled": 0,

@@ -11,6 +11,7 @@ pub mod info;
 pub mod latency;
 pub mod logs;
 pub mod memory;
+pub mod persistence;
 pub mod pubsub;
 pub mod scripting;
 pub mod server;
@@ -31,6 +32,7 @@ pub const TABLES: &[&[SessionRow]] = &[
     latency::COMMANDS,
     logs::COMMANDS,
     memory::COMMANDS,
+    persistence::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,
     server::COMMANDS,

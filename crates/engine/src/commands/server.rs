@@ -7,6 +7,7 @@ use ochre_command::outcome::{NOT_INTEGER, SYNTAX};
 use ochre_command::spec::{Categories, Flags, Group};
 use ochre_command::{ReplyError, Result};
 
+use crate::engine::LastSave;
 use crate::mailbox::Message;
 use crate::registry::{Row, SessionRow};
 use crate::session::FLAG_MONITOR;
@@ -45,10 +46,6 @@ pub const COMMANDS: &[SessionRow] =
         SessionRow::new("role", 1, ANYWHERE.union(Flags::NOSCRIPT), Group::Server, role)
             .also(Categories::ADMIN.union(Categories::DANGEROUS))
             .docs("2.8.12", "Gives the server's part in replication.", "O(1)", ""),
-        SessionRow::new("lastsave", 1, ANYWHERE, Group::Server, lastsave)
-            .also(Categories::ADMIN.union(Categories::DANGEROUS))
-            .docs("1.0.0", "Gives the time of the last snapshot.", "O(1)", "")
-            .tips(&["nondeterministic_output"]),
     ];
 
 fn time(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
@@ -98,7 +95,8 @@ fn monitor(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
 }
 
 fn shutdown(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
-    let (mut save, mut nosave, mut abort, mut others) = (false, false, false, false);
+    let (mut save, mut nosave, mut abort) = (false, false, false);
+    let (mut force, mut others) = (false, false);
     for word in &args[1..] {
         if is(word, "save") {
             save = true;
@@ -106,26 +104,31 @@ fn shutdown(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
             nosave = true;
         } else if is(word, "abort") {
             abort = true;
-        } else if ["now", "force", "safe", "failover"].iter().any(|known| is(word, known)) {
-            // There is no save under way and no replica to wait for.
+        } else if is(word, "force") {
+            force = true;
+        } else if ["now", "safe", "failover"].iter().any(|known| is(word, known)) {
+            // There is no replica to wait for.
             others = true;
         } else {
             return Err(SYNTAX);
         }
     }
-    if (abort && (save || nosave || others)) || (save && nosave) {
+    if (abort && (save || nosave || force || others)) || (save && nosave) {
         return Err(SYNTAX);
     }
     if abort {
         // A shutdown never waits for anything here, so there is none to abort.
         return Err(ReplyError::fixed("ERR No shutdown in progress."));
     }
-    if save {
-        return Err(ReplyError::fixed(
-            "ERR Errors trying to SHUTDOWN. Snapshots are not written yet; use NOSAVE.",
-        ));
-    }
     turn.engine.host.log("User requested shutdown...");
+    let how = match (save, nosave) {
+        (true, _) => LastSave::Always,
+        (_, true) => LastSave::Never,
+        _ => LastSave::AsConfigured,
+    };
+    if !turn.engine.host.save_before_end(turn.engine, how) && !force {
+        return Err(ReplyError::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
+    }
     turn.engine.stopping.store(true, Ordering::Relaxed);
     turn.engine.tell_all(|| Message::LookAround);
     turn.session.close_after_reply = true;
@@ -138,11 +141,5 @@ fn role(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
     reply.bulk("master");
     reply.integer(0);
     reply.empty_array();
-    Ok(())
-}
-
-fn lastsave(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
-    let started = turn.engine.host.facts().started_s;
-    turn.reply().integer(started);
     Ok(())
 }

@@ -98,6 +98,16 @@ impl ScriptEngine {
         result
     }
 
+    /// Forgets all libraries.
+    pub(crate) fn clear_libraries(&self) {
+        self.change_libraries(Libraries::clear);
+    }
+
+    /// The sources of all libraries: for a snapshot.
+    pub fn sources(&self) -> Vec<Vec<u8>> {
+        self.libraries().iter().map(|library| library.code.to_vec()).collect()
+    }
+
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }

@@ -1,0 +1,115 @@
+//! What is known of snapshots: when the last one was taken, whether it worked, whether one is under way.
+//!
+//! The process takes them ([`crate::engine::Host`]); commands, INFO and the gate look here.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::engine::Engine;
+
+/// See the module's head.
+#[derive(Debug, Default)]
+pub struct Saves {
+    state: Mutex<State>,
+    /// One is under way: whoever sets it takes it.
+    under_way: AtomicBool,
+    /// The one under way is to be given up.
+    cancelled: AtomicBool,
+    /// The last one in the background failed.
+    failed: AtomicBool,
+}
+
+/// See [`Saves::state`].
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// When the last good one ended, in Unix seconds.
+    pub last_s: i64,
+    /// How long the last one in the background took, in seconds; none: there was none.
+    pub took_s: Option<i64>,
+    /// When the one under way began, in Unix seconds.
+    pub began_s: i64,
+    /// The count of changes at the last good one's cut.
+    pub dirty: u64,
+    /// Good ones since the start.
+    pub count: u64,
+    /// One is to be taken as soon as it can be.
+    pub scheduled: bool,
+    /// When the last attempt was made, in Unix seconds.
+    pub tried_s: i64,
+    /// Keys that the start loaded.
+    pub loaded_keys: u64,
+    /// Keys that the start found expired.
+    pub expired_keys: u64,
+}
+
+impl Saves {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known, as of now.
+    pub fn state(&self) -> State {
+        self.lock().clone()
+    }
+
+    /// Changes what is known.
+    pub fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+    }
+
+    /// Claims the right to take a snapshot; false when one is under way.
+    pub fn begin(&self, now_s: i64) -> bool {
+        if self.under_way.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        self.cancelled.store(false, Ordering::Release);
+        self.change(|state| {
+            (state.began_s, state.tried_s, state.scheduled) = (now_s, now_s, false)
+        });
+        true
+    }
+
+    /// The snapshot under way has ended; `dirty` is the count of changes at its cut if it is good.
+    pub fn end(&self, now_s: i64, dirty: Option<u64>, background: bool) {
+        self.change(|state| {
+            if background {
+                state.took_s = Some(now_s - state.began_s);
+            }
+            if let Some(dirty) = dirty {
+                (state.last_s, state.dirty) = (now_s, dirty);
+                state.count += 1;
+            }
+        });
+        let cancelled = self.cancelled.load(Ordering::Acquire);
+        if dirty.is_some() || (background && !cancelled) {
+            self.failed.store(dirty.is_none(), Ordering::Relaxed);
+        }
+        self.under_way.store(false, Ordering::Release);
+    }
+
+    /// Whether one is under way.
+    pub fn is_under_way(&self) -> bool {
+        self.under_way.load(Ordering::Acquire)
+    }
+
+    /// Whether the last one in the background failed.
+    #[inline]
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Gives the one under way up.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+    }
+
+    /// Whether the one under way is given up.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Changes since the last good one.
+    pub fn dirty(&self, engine: &Engine) -> u64 {
+        engine.all_stats().dirty.saturating_sub(self.lock().dirty)
+    }
+}

@@ -1,0 +1,17 @@
+//! Snapshots on disk: taken, and read at the start.
+//!
+//! - [`capture`]: from entries of a cut to encoded records;
+//! - [`save`]: the file, written beside the old one and renamed over it;
+//! - [`load`]: back into the keyspace.
+
+mod capture;
+pub(crate) mod load;
+pub(crate) mod save;
+
+use ochre_config::Settings;
+use ochre_rdb::Dialect;
+
+/// The dialect of files, by `compat`.
+fn dialect(settings: &Settings) -> Dialect {
+    Dialect::of(settings.compat).compress(settings.rdb_compression)
+}

@@ -1,0 +1,247 @@
+//! Taking a snapshot: the cut, the walk, the file.
+//!
+//! The file is written beside the old one as `temp-<pid>.rdb`, synced, and renamed over it, so that
+//! there is a whole file at any time. A failure leaves the old one alone. SAVE does this on its client's loop,
+//! while the other loops go on; BGSAVE on a thread of its own.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ochre_base::clock::Now;
+use ochre_config::Settings;
+use ochre_engine::engine::{Engine, LastSave};
+use ochre_keyspace::evict::AccessClock;
+use ochre_keyspace::shard::DbIndex;
+use ochre_keyspace::snapshot::{self, Capture};
+use ochre_rdb::{IoSink, RdbWriter};
+
+use super::capture::Records;
+use crate::host::reason;
+use crate::log;
+
+/// Bytes that captures may hold: below it a snapshot is never given up.
+const QUEUE_MIN: usize = 64 << 20;
+/// Part of the used memory that captures may hold.
+const QUEUE_SHARE: usize = 8;
+/// Bytes written between two calls of fsync, so that the last one does not wait for all.
+const SYNC_EVERY: u64 = 4 << 20;
+/// Time between two looks whether a snapshot that was given up has ended.
+const CANCEL_STEP: Duration = Duration::from_millis(2);
+/// Room of the writer.
+const BUFFER: usize = 256 << 10;
+
+/// Takes a snapshot into the configured file. The right to do so was claimed (`Saves::begin`).
+pub(crate) fn save(
+    engine: &'static Engine,
+    now: &dyn Fn() -> Now,
+    background: bool,
+) -> Result<(), String> {
+    let settings = &engine.live().0.settings;
+    let path = Path::new(&settings.dbfilename);
+    let temporary = PathBuf::from(format!("temp-{}.rdb", std::process::id()));
+    let began = now();
+    let result = write(engine, settings, &temporary, began).and_then(|saved| {
+        std::fs::rename(&temporary, path)?;
+        File::open(".")?.sync_all()?;
+        Ok(saved)
+    });
+    let ended_s = now().unix_ms / 1000;
+    match result {
+        Ok(dirty) => {
+            log::notice("DB saved on disk");
+            engine.saves.end(ended_s, Some(dirty), background);
+            Ok(())
+        }
+        Err(error) => {
+            // What is left of the attempt; the error that is reported is the first one.
+            drop(std::fs::remove_file(&temporary));
+            let reason = reason(&error);
+            log::warning(&format!("Error saving DB on disk: {reason}"));
+            engine.saves.end(ended_s, None, background);
+            Err(reason)
+        }
+    }
+}
+
+/// Writes the file; gives the count of changes at the cut.
+fn write(engine: &'static Engine, settings: &Settings, path: &Path, now: Now) -> io::Result<u64> {
+    let file = File::create(path)?;
+    let sink = IoSink(BufWriter::with_capacity(BUFFER, file));
+    let mut writer = RdbWriter::new(sink, super::dialect(settings), settings.rdb_checksum);
+    let dirty = stream(engine, settings, now, &mut writer)?;
+    let mut buffer = writer.finish()?.0;
+    buffer.flush()?;
+    buffer.get_ref().sync_all()?;
+    Ok(dirty)
+}
+
+/// Keys and expiries of each database at the cut.
+type Sizes = BTreeMap<DbIndex, (u64, u64)>;
+
+/// Writes a snapshot to any sink; gives the count of changes at its cut.
+fn stream(
+    engine: &'static Engine,
+    settings: &Settings,
+    now: Now,
+    writer: &mut RdbWriter<IoSink<BufWriter<File>>>,
+) -> io::Result<u64> {
+    let live = engine.live().0;
+    let clock = AccessClock {
+        lfu: live.policy.is_lfu(),
+        seconds: (now.unix_ms / 1000) as u32,
+        log_factor: settings.lfu_log_factor,
+        decay_minutes: settings.lfu_decay_minutes,
+    };
+    let limit = (ochre_base::memory::used() / QUEUE_SHARE).max(QUEUE_MIN);
+    let with_access = settings.maxmemory > 0 && live.policy.uses_access();
+    let records = Arc::new(Records::new(super::dialect(settings), clock, with_access, limit));
+    let sizes = sizes(engine);
+    let capture: Arc<dyn Capture> = Arc::clone(&records) as Arc<dyn Capture>;
+    let dirty = snapshot::cut(&engine.shards, &capture, || engine.all_stats().dirty);
+    let mut result = header(engine, settings, now, writer);
+    let (mut current, mut synced) = (None, 0);
+    snapshot::walk(&engine.shards, || {
+        if result.is_err() || records.is_given_up() {
+            return;
+        }
+        if engine.saves.is_cancelled() {
+            records.give_up();
+            return;
+        }
+        result = drain(&records, &sizes, &mut current, writer);
+        if result.is_ok()
+            && settings.rdb_incremental_fsync
+            && writer.written() - synced > SYNC_EVERY
+        {
+            synced = writer.written();
+            result = writer.sink().0.get_ref().sync_data();
+        }
+        if result.is_err() {
+            records.give_up();
+        }
+    });
+    result?;
+    if records.is_given_up() {
+        let cancelled = engine.saves.is_cancelled();
+        let why = if cancelled { "cancelled" } else { "the disk is too slow for the writes" };
+        return Err(io::Error::other(why));
+    }
+    drain(&records, &sizes, &mut current, writer)?;
+    Ok(dirty)
+}
+
+fn sizes(engine: &Engine) -> Sizes {
+    let mut sizes = Sizes::new();
+    for id in 0..engine.shards.count() {
+        engine.shards.visit(id as u16, |shard| {
+            for (index, db) in shard.dbs().iter().enumerate().filter(|(_, db)| !db.is_empty()) {
+                let size = sizes.entry(index as DbIndex).or_default();
+                size.0 += db.len() as u64;
+                size.1 += db.expires() as u64;
+            }
+        });
+    }
+    sizes
+}
+
+fn header(
+    engine: &Engine,
+    settings: &Settings,
+    now: Now,
+    writer: &mut RdbWriter<IoSink<BufWriter<File>>>,
+) -> io::Result<()> {
+    let (ctime, used) = ((now.unix_ms / 1000).to_string(), ochre_base::memory::used().to_string());
+    writer.header(&[
+        (settings.compat.version_fact().as_bytes(), settings.compat.server_version().as_bytes()),
+        (b"redis-bits", b"64"),
+        (b"ctime", ctime.as_bytes()),
+        (b"used-mem", used.as_bytes()),
+        (b"aof-base", b"0"),
+    ])?;
+    engine.scripts.sources().iter().try_for_each(|source| writer.function(source))
+}
+
+fn drain(
+    records: &Records,
+    sizes: &Sizes,
+    current: &mut Option<DbIndex>,
+    writer: &mut RdbWriter<IoSink<BufWriter<File>>>,
+) -> io::Result<()> {
+    for run in records.drain() {
+        if *current != Some(run.db) {
+            let (keys, expires) = sizes.get(&run.db).copied().unwrap_or_default();
+            writer.select(u32::from(run.db), keys, expires)?;
+            *current = Some(run.db);
+        }
+        writer.records(&run.bytes)?;
+    }
+    Ok(())
+}
+
+/// Takes a snapshot on a thread of its own.
+pub(crate) fn in_background(
+    engine: &'static Engine,
+    now: impl Fn() -> Now + Send + 'static,
+) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name("snapshot".into());
+    let began_s = now().unix_ms / 1000;
+    let result = thread.spawn(move || match save(engine, &now, true) {
+        Ok(()) => log::notice("Background saving terminated with success"),
+        Err(_) => log::warning("Background saving error"),
+    });
+    match result {
+        Ok(_) => {
+            log::notice("Background saving started");
+            Ok(())
+        }
+        Err(error) => {
+            engine.saves.end(began_s, None, true);
+            Err(error)
+        }
+    }
+}
+
+/// Before the end of the process: takes a snapshot if one is wanted; false when it failed. One under way is
+/// given up, since it may have begun long ago.
+pub(crate) fn before_end(engine: &'static Engine, now: &dyn Fn() -> Now, how: LastSave) -> bool {
+    let configured = !engine.live().0.settings.save_points.is_empty();
+    if how == LastSave::Never || (how == LastSave::AsConfigured && !configured) {
+        return true;
+    }
+    while !engine.saves.begin(now().unix_ms / 1000) {
+        engine.saves.cancel();
+        std::thread::sleep(CANCEL_STEP);
+    }
+    log::notice("Saving the final RDB snapshot before exiting.");
+    save(engine, now, false).is_ok()
+}
+
+/// About once a second: takes a snapshot when a save point says so, or one was scheduled.
+pub(crate) fn when_due(engine: &'static Engine, now_s: i64) -> bool {
+    /// Time after a failure in which no save point counts, in seconds.
+    const REST_S: i64 = 5;
+    let saves = &engine.saves;
+    if saves.is_under_way() {
+        return false;
+    }
+    let state = saves.state();
+    if state.scheduled {
+        return saves.begin(now_s);
+    }
+    let points = &engine.live().0.settings.save_points;
+    if points.is_empty() || (saves.has_failed() && now_s - state.tried_s < REST_S) {
+        return false;
+    }
+    let dirty = i64::try_from(saves.dirty(engine)).unwrap_or(i64::MAX);
+    let due = points.iter().find(|p| dirty >= p.changes && now_s - state.last_s > p.seconds);
+    let Some(point) = due else { return false };
+    if dirty == 0 || !saves.begin(now_s) {
+        return false;
+    }
+    log::notice(&format!("{} changes in {} seconds. Saving...", point.changes, point.seconds));
+    true
+}
