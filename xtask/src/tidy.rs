@@ -17,12 +17,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("families", &["base", "resp", "types", "rdb", "keyspace", "command"]),
     ("config", &["base", "resp"]),
     ("observe", &["base"]),
+    ("aof", &["base"]),
     ("script", &["base", "resp", "command"]),
     ("pubsub", &["base"]),
+    ("acl", &["base", "command"]),
     (
         "engine",
         &[
-            "base", "resp", "types", "keyspace", "command", "families", "config", "observe",
+            "acl", "base", "resp", "types", "keyspace", "command", "families", "config", "observe",
             "pubsub", "script",
         ],
     ),

@@ -37,6 +37,18 @@ macro_rules! choices {
 }
 
 choices! {
+    /// `appendfsync`.
+    AppendSync {
+        /// When the kernel likes.
+        Never = 0,
+        /// Once a second.
+        EverySecond = 1,
+        /// Before replies go out.
+        Always = 2,
+    } else EverySecond
+}
+
+choices! {
     /// `maxmemory-policy`.
     EvictionPolicy {
         /// Least recently used, of keys with a time to live.
@@ -247,6 +259,12 @@ pub struct Settings {
     pub accepts_per_turn: usize,
     /// `requirepass`; empty for none.
     pub requirepass: Vec<u8>,
+    /// `aclfile`
+    pub aclfile: Option<PathBuf>,
+    /// `acl-pubsub-default`: new users may use all channels.
+    pub acl_all_channels: bool,
+    /// `acllog-max-len`
+    pub acl_log_max: usize,
     /// `protected-mode`
     pub protected_mode: bool,
     /// `databases`
@@ -350,6 +368,22 @@ pub struct Settings {
     pub rdb_incremental_fsync: bool,
     /// `stop-writes-on-bgsave-error`
     pub stop_writes_on_save_error: bool,
+    /// `appendonly`
+    pub append_only: bool,
+    /// `appendfsync`
+    pub append_sync: AppendSync,
+    /// `appenddirname`
+    pub append_folder: PathBuf,
+    /// `appendfilename`
+    pub append_name: String,
+    /// `aof-timestamp-enabled`
+    pub aof_timestamps: bool,
+    /// `aof-load-truncated`
+    pub aof_load_truncated: bool,
+    /// `auto-aof-rewrite-percentage`; 0: never
+    pub aof_rewrite_percentage: u64,
+    /// `auto-aof-rewrite-min-size`, bytes.
+    pub aof_rewrite_min_bytes: u64,
     /// `tracking-table-max-keys`; 0: no limit
     pub tracking_table_max_keys: u64,
     /// `notify-keyspace-events`
@@ -386,6 +420,9 @@ impl Settings {
             maxclients: view.number(const { id("maxclients") }) as u32,
             accepts_per_turn: view.number(const { id("max-new-connections-per-cycle") }) as usize,
             requirepass: config.text(const { id("requirepass") }).to_vec(),
+            aclfile: view.path(const { id("aclfile") }),
+            acl_all_channels: config.int(const { id("acl-pubsub-default") }) == 1,
+            acl_log_max: view.number(const { id("acllog-max-len") }) as usize,
             protected_mode: config.boolean(const { id("protected-mode") }),
             databases: view.number(const { id("databases") }) as u32,
             io_threads: view.number(const { id("io-threads") }) as usize,
@@ -452,6 +489,14 @@ impl Settings {
             rdb_relaxed: config.int(const { id("rdb-version-check") }) == 1,
             rdb_incremental_fsync: config.boolean(const { id("rdb-save-incremental-fsync") }),
             stop_writes_on_save_error: config.boolean(const { id("stop-writes-on-bgsave-error") }),
+            append_only: config.boolean(const { id("appendonly") }),
+            append_sync: AppendSync::of(config.int(const { id("appendfsync") })),
+            append_folder: PathBuf::from(text_of(config.text(const { id("appenddirname") }))),
+            append_name: text_of(config.text(const { id("appendfilename") })),
+            aof_timestamps: config.boolean(const { id("aof-timestamp-enabled") }),
+            aof_load_truncated: config.boolean(const { id("aof-load-truncated") }),
+            aof_rewrite_percentage: view.number(const { id("auto-aof-rewrite-percentage") }),
+            aof_rewrite_min_bytes: config.bytes(const { id("auto-aof-rewrite-min-size") }),
             tracking_table_max_keys: view.number(const { id("tracking-table-max-keys") }),
             notify_events: view.events(const { id("notify-keyspace-events") }),
         }

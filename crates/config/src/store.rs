@@ -46,6 +46,7 @@ pub struct Config {
     /// One for each row of the table.
     defaults: Vec<Value>,
     file: Option<PathBuf>,
+    users: Vec<Vec<Vec<u8>>>,
 }
 
 impl Config {
@@ -57,7 +58,7 @@ impl Config {
         defaults[id("io-threads").index()] = Value::Int(threads as i64);
         let folder = surroundings.folder.as_os_str().as_encoded_bytes().to_vec();
         defaults[id("dir").index()] = Value::Text(folder);
-        Config { values: defaults.clone(), defaults, file: None }
+        Config { values: defaults.clone(), defaults, file: None, users: Vec::new() }
     }
 
     /// The configuration file's absolute path, if there is a file.
@@ -68,6 +69,16 @@ impl Config {
     /// Notes the configuration file's absolute path.
     pub fn set_file(&mut self, path: PathBuf) {
         self.file = Some(path);
+    }
+
+    /// The `user` lines of the configuration, each as its words.
+    pub fn users(&self) -> &[Vec<Vec<u8>>] {
+        &self.users
+    }
+
+    /// Notes the `user` lines of the configuration.
+    pub fn set_users(&mut self, lines: Vec<Vec<Vec<u8>>>) {
+        self.users = lines;
     }
 
     /// The value of a directive.

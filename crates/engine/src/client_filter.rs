@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::session::{
     ClientInfo, FLAG_BLOCKED, FLAG_CAPA_REDIRECT, FLAG_CLOSING, FLAG_MONITOR, FLAG_MULTI,
     FLAG_NO_EVICT, FLAG_NO_TOUCH, FLAG_PUBSUB, FLAG_TRACKING, FLAG_TRACKING_BCAST,
-    FLAG_TRACKING_BROKEN, FLAG_UNAUTHENTICATED,
+    FLAG_TRACKING_BROKEN,
 };
 
 /// One condition, and whether it must hold or must not.
@@ -65,10 +65,10 @@ impl Filter {
         Self { rules: vec![rule], skip: None }
     }
 
-    /// The options of CLIENT LIST.
-    pub(crate) fn parse(args: &[&[u8]], me: u64) -> Result<Self> {
+    /// The options of CLIENT LIST. `known` says whether there is a user.
+    pub(crate) fn parse(args: &[&[u8]], me: u64, known: &dyn Fn(&[u8]) -> bool) -> Result<Self> {
         let not_found = ReplyError::fixed("ERR Invalid client ID");
-        let mut filter = Self::parse_options(args, me)
+        let mut filter = Self::parse_options(args, me, known)
             .map_err(|error| if error == BAD_ID { not_found } else { error })?;
         // Without SKIPME the list shows the caller.
         if !args.iter().step_by(2).any(|word| is(word, "skipme")) {
@@ -78,11 +78,15 @@ impl Filter {
     }
 
     /// The options of CLIENT KILL: the caller is left out unless SKIPME says no.
-    pub(crate) fn parse_kill(args: &[&[u8]], me: u64) -> Result<Self> {
-        Self::parse_options(args, me)
+    pub(crate) fn parse_kill(
+        args: &[&[u8]],
+        me: u64,
+        known: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Self> {
+        Self::parse_options(args, me, known)
     }
 
-    fn parse_options(args: &[&[u8]], me: u64) -> Result<Self> {
+    fn parse_options(args: &[&[u8]], me: u64, known: &dyn Fn(&[u8]) -> bool) -> Result<Self> {
         let mut filter = Self { rules: Vec::new(), skip: Some(me) };
         let mut at = 0;
         while at < args.len() {
@@ -108,7 +112,7 @@ impl Filter {
                 b"laddr" => Test::Laddr(text()),
                 b"ip" => Test::Ip(text()),
                 b"user" => {
-                    if value != b"default" {
+                    if !known(value) {
                         let user = String::from_utf8_lossy(value);
                         return Err(ReplyError::new(format!("ERR No such user '{user}'")));
                     }
@@ -192,7 +196,7 @@ fn holds(test: &Test, info: &ClientInfo, now: i64) -> bool {
             let host = info.addr.rsplit_once(':').map_or("", |(host, _)| host);
             host.trim_matches(['[', ']']).as_bytes() == ip
         }
-        Test::User(user) => user == b"default",
+        Test::User(user) => **user == *info.user(),
         Test::Kind(kind) => match kind {
             Kind::Normal => !info.has_flag(FLAG_PUBSUB),
             Kind::Pubsub => info.has_flag(FLAG_PUBSUB),
@@ -249,7 +253,8 @@ pub(crate) fn describe(engine: &Engine, info: &ClientInfo, now: i64, out: &mut S
         None => "NULL",
     };
     let multi = i64::from(info.multi.load(Ordering::Relaxed)) - 1;
-    let user = if info.has_flag(FLAG_UNAUTHENTICATED) { "(superuser)" } else { "default" };
+    let user = info.user();
+    let user = String::from_utf8_lossy(&user);
     // Tools of the older families match the line as a whole.
     let compat = engine.live().0.settings.compat;
     let capa = match (compat, info.has_flag(FLAG_CAPA_REDIRECT)) {

@@ -55,6 +55,9 @@ pub trait Host: Send + Sync {
     /// Replaces a file by what `rewrite` makes of it, durably: temporary file, fsync, rename.
     fn rewrite_file(&self, path: &Path, rewrite: &dyn Fn(&[u8]) -> Vec<u8>) -> io::Result<()>;
 
+    /// The content of a file.
+    fn read_file(&self, path: &Path) -> io::Result<Vec<u8>>;
+
     /// What INFO says of the process.
     fn facts(&self) -> Facts;
 
@@ -71,6 +74,16 @@ pub trait Host: Send + Sync {
 
     /// Loads the configured snapshot on top of what there is: DEBUG RELOAD.
     fn reload(&self, engine: &'static Engine) -> Result<(), String>;
+
+    /// Rewrites the append-only file, on a thread of its own. The right to do so was claimed
+    /// ([`Saves::begin_rewrite`]).
+    fn rewrite_aof(&self, engine: &'static Engine) -> io::Result<()>;
+
+    /// Reads the append-only file again: DEBUG LOADAOF.
+    fn reload_aof(&self, engine: &'static Engine) -> Result<(), String>;
+
+    /// Whether the append-only file is written, its bytes, and those after the last rewrite.
+    fn aof_facts(&self) -> (bool, u64, u64);
 
     /// Gives unused memory back to the system: MEMORY PURGE.
     fn purge_memory(&self);
@@ -178,6 +191,8 @@ pub struct Engine {
     pause_kind: AtomicU32,
     /// End of the pause in Unix milliseconds.
     pause_until_ms: AtomicI64,
+    /// Users and what they may do.
+    pub acl: crate::acl::Acl,
     /// Scripts and functions.
     pub scripts: crate::script::ScriptEngine,
     /// Clients in MONITOR mode.
@@ -228,6 +243,7 @@ impl Engine {
         let loops = mailboxes.len();
         let interest = AtomicU32::new(live.settings.notify_events.0);
         Self {
+            acl: crate::acl::Acl::new(&registry, &live.settings),
             shards: Shards::for_loops(loops),
             log: Log::new(backlog_bytes),
             clients: Clients::default(),
@@ -275,8 +291,16 @@ impl Engine {
         let events = new.settings.notify_events.0;
         let prefixes = self.interest.load(Ordering::Relaxed) & Interest::PREFIXES;
         self.interest.store(events | prefixes, Ordering::Relaxed);
-        *live = Arc::new(new);
+        let password = (live.settings.requirepass != new.settings.requirepass)
+            .then(|| new.settings.requirepass.clone());
+        let new = Arc::new(new);
+        *live = Arc::clone(&new);
         self.live_version.fetch_add(1, Ordering::Release);
+        drop(live);
+        if let Some(password) = password {
+            let context = crate::acl::context(&self.registry, &new.settings);
+            self.acl.set_default_password(&password, context);
+        }
     }
 
     /// One loop's statistics.

@@ -1,7 +1,7 @@
 //! The gate: the one ordered list of reasons for which a command does not run. No other file refuses
 //! one.
 //!
-//! Order, as the peers': unknown command, arity, authentication, protected commands, memory, listening
+//! Order, as the peers': unknown command, arity, authentication, protected commands, access rules, memory, listening
 //! clients, queueing in a transaction, pause.
 
 use ochre_command::ReplyError;
@@ -9,6 +9,7 @@ use ochre_command::outcome::wrong_arity;
 use ochre_command::spec::{Flags, Group};
 use ochre_keyspace::evict::Order;
 
+use crate::acl;
 use crate::commands::transaction;
 use crate::engine::Engine;
 use crate::engine::Pause;
@@ -60,15 +61,31 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
     if !row.spec.accepts(args.len()) {
         return Verdict::Refuse(arity_error(row));
     }
-    if !turn.session.authenticated && !flags.contains(Flags::NO_AUTH) {
+    if turn.session.access.version != turn.engine.acl.version()
+        && let Err(error) = acl::refresh(turn)
+    {
+        return Verdict::Refuse(error);
+    }
+    if !turn.session.access.authenticated && !flags.contains(Flags::NO_AUTH) {
         return Verdict::Refuse(NO_AUTH);
     }
     if !row.subcommands.is_empty() && args.len() > 1 {
+        if acl::is_one_command(row)
+            && !turn.session.access.unrestricted
+            && let Err(error) = acl::check(turn, row, args)
+        {
+            return Verdict::Refuse(error);
+        }
         let error = ochre_command::outcome::unknown_subcommand(row.spec.name, args[1]);
         return Verdict::Refuse(error);
     }
     if flags.contains(Flags::PROTECTED)
         && let Err(error) = protected(turn)
+    {
+        return Verdict::Refuse(error);
+    }
+    if !turn.session.access.unrestricted
+        && let Err(error) = acl::check(turn, row, args)
     {
         return Verdict::Refuse(error);
     }
@@ -95,6 +112,11 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
             row.full_name
         )));
     }
+    if turn.engine.saves.has_trouble()
+        && let Some(error) = trouble(turn, row, args)
+    {
+        return Verdict::Refuse(error);
+    }
     if turn.session.multi.is_some() && !runs_in_multi(row) {
         return queue(row);
     }
@@ -113,6 +135,28 @@ fn arity_error(row: &Row) -> ReplyError {
 fn runs_in_multi(row: &Row) -> bool {
     matches!(row.spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
         && row.parent.is_none()
+}
+
+/// Why a command that writes is not accepted: what it changes could not be saved.
+#[cold]
+fn trouble(turn: &Turn<'_>, row: &Row, args: &[&[u8]]) -> Option<ReplyError> {
+    if !may_write(turn, row, args) {
+        return None;
+    }
+    let settings = &turn.lp.live.settings;
+    if let Some(why) = turn.engine.saves.aof_error() {
+        return Some(ReplyError::new(format!("MISCONF Errors writing to the AOF file: {why}")));
+    }
+    let stops = settings.stop_writes_on_save_error
+        && !settings.save_points.is_empty()
+        && turn.engine.saves.has_failed();
+    stops.then_some(ReplyError::fixed(
+        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to \
+         disk. Commands that may modify the data set are disabled, because this instance is \
+         configured to report errors during writes if RDB snapshotting fails \
+         (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the \
+         RDB error.",
+    ))
 }
 
 /// Commands of a client that listens, in RESP2.

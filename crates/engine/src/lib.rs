@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod acl;
 pub mod blocking;
 mod client_filter;
 pub mod clients;

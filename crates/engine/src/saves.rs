@@ -17,6 +17,9 @@ pub struct Saves {
     cancelled: AtomicBool,
     /// The last one in the background failed.
     failed: AtomicBool,
+    /// Why the append-only file cannot be written.
+    aof_error: Mutex<Option<String>>,
+    aof_failed: AtomicBool,
 }
 
 /// See [`Saves::state`].
@@ -40,6 +43,16 @@ pub struct State {
     pub loaded_keys: u64,
     /// Keys that the start found expired.
     pub expired_keys: u64,
+    /// A rewrite of the append-only file is to be made as soon as it can be.
+    pub rewrite_scheduled: bool,
+    /// The one under way is a rewrite.
+    pub is_rewrite: bool,
+    /// How long the last rewrite took, in seconds; none: there was none.
+    pub rewrite_took_s: Option<i64>,
+    /// The last rewrite failed.
+    pub rewrite_failed: bool,
+    /// Good rewrites since the start.
+    pub rewrites: u64,
 }
 
 impl Saves {
@@ -85,6 +98,54 @@ impl Saves {
             self.failed.store(dirty.is_none(), Ordering::Relaxed);
         }
         self.under_way.store(false, Ordering::Release);
+    }
+
+    /// Claims the right for a rewrite of the append-only file.
+    pub fn begin_rewrite(&self, now_s: i64) -> bool {
+        if !self.begin(now_s) {
+            return false;
+        }
+        self.change(|state| (state.is_rewrite, state.rewrite_scheduled) = (true, false));
+        true
+    }
+
+    /// A rewrite has ended.
+    pub fn rewrite_ended(&self, now_s: i64, good: bool) {
+        self.change(|state| {
+            state.is_rewrite = false;
+            state.rewrite_took_s = Some(now_s - state.began_s);
+            state.rewrite_failed = !good;
+            state.rewrites += u64::from(good);
+        });
+        self.under_way.store(false, Ordering::Release);
+    }
+
+    /// Why the append-only file cannot be written, if it cannot.
+    pub fn aof_error(&self) -> Option<String> {
+        if !self.aof_failed.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.aof_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The append-only file cannot be written.
+    pub fn aof_fails(&self, why: &str) {
+        *self.aof_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+        self.aof_failed.store(true, Ordering::Relaxed);
+    }
+
+    /// The append-only file can be written.
+    #[inline]
+    pub fn aof_works(&self) {
+        if self.aof_failed.load(Ordering::Relaxed) {
+            self.aof_failed.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether something may keep writes from being accepted: a cheap look before a closer one.
+    #[inline]
+    pub fn has_trouble(&self) -> bool {
+        self.has_failed() || self.aof_failed.load(Ordering::Relaxed)
     }
 
     /// Whether one is under way.

@@ -10,6 +10,7 @@ use ochre_base::clock::Millis;
 use ochre_keyspace::shard::{DbIndex, Waiter, WatchFlag};
 use ochre_resp::Protocol;
 
+use crate::acl::Access;
 use crate::pubsub::Subscriptions;
 use crate::registry::RowId;
 use crate::tracking::Tracking;
@@ -108,6 +109,8 @@ pub struct Names {
     pub lib_name: String,
     /// CLIENT SETINFO LIB-VER.
     pub lib_ver: String,
+    /// The user it logged in as; none: `default`.
+    pub user: Option<Box<[u8]>>,
 }
 
 impl ClientInfo {
@@ -147,6 +150,11 @@ impl ClientInfo {
     /// Its names; they are short.
     pub fn names(&self) -> Names {
         self.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// The name of its user.
+    pub fn user(&self) -> Box<[u8]> {
+        self.names().user.unwrap_or_else(|| (*b"default").into())
     }
 
     /// Changes its names. Only the owner calls it.
@@ -251,8 +259,11 @@ pub struct Session {
     pub db: DbIndex,
     /// Protocol of the replies.
     pub protocol: Protocol,
-    /// It has authenticated, or need not.
+    /// It has authenticated, or need not: what the limits of its requests go by. What it may do is
+    /// decided by `access` alone.
     pub authenticated: bool,
+    /// Who it is.
+    pub access: Access,
     /// Commands queued since MULTI.
     pub multi: Option<Multi>,
     /// Watched keys.
@@ -287,6 +298,7 @@ impl Session {
             db: 0,
             protocol: Protocol::Resp2,
             authenticated,
+            access: Access::default(),
             multi: None,
             watches: Vec::new(),
             void_watches: false,

@@ -45,16 +45,37 @@ fn note(
         return;
     }
     let settings = &turn.lp.live.settings;
+    let hidden = redacted(row, args);
+    let shown = hidden.as_deref().unwrap_or(args);
     let request_bytes = args.iter().map(|arg| arg.len() + 8).sum::<usize>();
     if slow {
-        push(turn, LogKind::Slow, &settings.slowlog, args, time_ns / 1000);
+        push(turn, LogKind::Slow, &settings.slowlog, shown, time_ns / 1000);
     }
     if large_request {
-        push(turn, LogKind::LargeRequest, &settings.large_requests, args, request_bytes as u64);
+        push(turn, LogKind::LargeRequest, &settings.large_requests, shown, request_bytes as u64);
     }
     if large_reply {
-        push(turn, LogKind::LargeReply, &settings.large_replies, args, reply_bytes as u64);
+        push(turn, LogKind::LargeReply, &settings.large_replies, shown, reply_bytes as u64);
     }
+}
+
+/// The arguments of a command that holds secrets, without them.
+fn redacted<'a>(row: &Row, args: &[&'a [u8]]) -> Option<Vec<&'a [u8]>> {
+    const REDACTED: &[u8] = b"(redacted)";
+    let mut shown = args.to_vec();
+    match row.full_name.as_str() {
+        "acl|setuser" | "acl|deluser" | "acl|getuser" => shown[2..].fill(REDACTED),
+        "config|set" => {
+            for pair in shown[2..].chunks_exact_mut(2) {
+                let directive = ochre_config::table::find(pair[0]);
+                if directive.is_some_and(|(_, id)| id.directive().sensitive) {
+                    pair[1] = REDACTED;
+                }
+            }
+        }
+        _ => return None,
+    }
+    Some(shown)
 }
 
 fn push(turn: &Turn<'_>, kind: LogKind, rule: &Rule, args: &[&[u8]], value: u64) {

@@ -19,7 +19,7 @@ fn fill(bench: &mut Bench) -> Vec<String> {
         "SET text hello".to_owned(),
         format!("SET long {long}"),
         "RPUSH list a 1 300 bb -70000".to_owned(),
-        format!("RPUSH pages {} {long} x", vec![long.as_str(); 5].join(" ")),
+        format!("RPUSH pages {} {long} x", [long.as_str(); 5].join(" ")),
         "SADD ints 1 2 70000 -99999999999".to_owned(),
         "SADD small a 1 b".to_owned(),
         format!("SADD large 1 2 a {long}"),

@@ -82,6 +82,8 @@ struct Window {
     limit: usize,
     /// The database that a reader at `end` has selected.
     selected: Option<DbIndex>,
+    /// Offset from which on the bytes are kept whatever the limit: they are not on disk yet.
+    pinned: u64,
 }
 
 /// The log. See the module's head.
@@ -111,6 +113,7 @@ impl Log {
                 end: 0,
                 limit: limit.max(CHUNK),
                 selected: None,
+                pinned: u64::MAX,
             }),
         }
     }
@@ -125,6 +128,22 @@ impl Log {
     pub fn turn_on(&self) {
         lock(&self.window).selected = None;
         self.on.store(true, Ordering::Relaxed);
+    }
+
+    /// Turns the log off. The caller holds all shard locks.
+    pub fn turn_off(&self) {
+        self.on.store(false, Ordering::Relaxed);
+    }
+
+    /// Keeps the bytes from `offset` on whatever the limit; `u64::MAX`: none.
+    pub fn pin(&self, offset: u64) {
+        lock(&self.window).pinned = offset;
+    }
+
+    /// The next record names its database, for a reader that begins there. The caller holds all shard
+    /// locks.
+    pub fn select_again(&self) {
+        lock(&self.window).selected = None;
     }
 
     /// Appends one record: all of `effects`, wrapped as a transaction when there are several. The
@@ -211,7 +230,8 @@ impl Window {
     fn trim(&mut self) {
         while self.chunks.len() > 1 {
             let first = self.chunks[0].len() as u64;
-            if self.end - self.start - first < self.limit as u64 {
+            if self.end - self.start - first < self.limit as u64 || self.start + first > self.pinned
+            {
                 break;
             }
             self.start += first;

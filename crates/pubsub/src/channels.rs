@@ -121,6 +121,13 @@ impl Channels {
         self.counts[kind as usize].load(Ordering::Relaxed)
     }
 
+    /// Shows the names of a kind with their subscribers, under the registry's lock.
+    pub fn each(&self, kind: Kind, mut visit: impl FnMut(&[u8], &Subscribers)) {
+        for (name, subscribers) in &self.tables()[kind as usize] {
+            visit(name, subscribers);
+        }
+    }
+
     /// How many subscribers a name has.
     pub fn subscribers(&self, kind: Kind, name: &[u8]) -> usize {
         self.tables()[kind as usize].get(name).map_or(0, Subscribers::len)

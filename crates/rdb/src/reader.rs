@@ -127,7 +127,8 @@ impl<R: Read> RdbReader<R> {
             Family::Redis => (1..=REDIS_VERSION_MAX).contains(&version),
             Family::Valkey => version == VALKEY_VERSION,
         };
-        if !known && !(options.relaxed && version > 0) {
+        let tried = known || (options.relaxed && version > 0);
+        if !tried {
             return Err(LoadError::Version { family, version });
         }
         debug_assert!(!known || is_known_version(version));

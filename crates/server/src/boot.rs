@@ -127,6 +127,8 @@ fn load(args: &[OsString]) -> Result<(Config, Vec<Notice>), String> {
     let loaded =
         parse::load(&mut config, &text, &Disk).map_err(|error| error.report(REPORTED_AS))?;
     refuse_unsupported(&loaded)?;
+    check_users(&config, &loaded.users)?;
+    config.set_users(loaded.users);
     prepare(&mut config)?;
     Ok((config, loaded.notices))
 }
@@ -147,31 +149,25 @@ fn refuse_unsupported(loaded: &Loaded) -> Result<(), String> {
         let line = shown(&[b"rename-command".to_vec(), old.clone(), new.clone()]);
         return Err(fatal(&line, "renaming commands is not supported yet"));
     }
-    match loaded.users.iter().find(|words| !gives_all_rights(words)) {
-        Some(words) => {
-            let line = format!("user {}", shown(words));
-            Err(fatal(&line, "access lists are not supported yet"))
-        }
-        None => Ok(()),
-    }
+    Ok(())
 }
 
-/// Whether a `user` line says what holds without one: the default user may do everything. CONFIG REWRITE
-/// of the peers writes such a line.
-fn gives_all_rights(words: &[Vec<u8>]) -> bool {
-    const RULES: [&[u8]; 9] = [
-        b"on",
-        b"nopass",
-        b"sanitize-payload",
-        b"~*",
-        b"allkeys",
-        b"&*",
-        b"allchannels",
-        b"+@all",
-        b"allcommands",
-    ];
-    let Some((name, rules)) = words.split_first() else { return false };
-    name == b"default" && rules.iter().all(|rule| RULES.contains(&rule.as_slice()))
+/// Lines of users, which must be right and must not stand beside a file of users.
+fn check_users(config: &Config, lines: &[Vec<Vec<u8>>]) -> Result<(), String> {
+    let settings = Settings::of(config);
+    if !lines.is_empty() && settings.aclfile.is_some() {
+        return Err(fatal(
+            "",
+            "Configuring Ochre with users defined in the configuration and at the same setting an ACL \
+             file path is invalid. This setup is very likely to lead to configuration errors and \
+             security holes, please define either an ACL file or declare users directly in your \
+             configuration, but not both.",
+        ));
+    }
+    ochre_engine::acl::check_lines(lines, &settings).map_err(|error| {
+        let words = lines.get(error.at).map(|words| words.join(&b' ')).unwrap_or_default();
+        fatal(&format!("user {}", String::from_utf8_lossy(&words)), &error.message)
+    })
 }
 
 /// What the configuration asks of the process before anything runs: the working folder, a log file that
@@ -208,8 +204,9 @@ mod tests {
             (&["--sentinel"][..], "Sentinel"),
             (&["x.conf", "--sentinel"], "Sentinel"),
             (&["--rename-command", "FLUSHALL", ""], "renaming commands"),
-            (&["--user", "alice", "on"], "access lists"),
-            (&["--user", "default", "off"], "access lists"),
+            (&["--user", "a", "--user", "a"], "'a': Duplicate user found."),
+            (&["--user", "a", "nosuch"], "Error in user declaration 'nosuch': Syntax error"),
+            (&["--user", "a", "--aclfile", "x"], "but not both"),
             (&["--port", "x"], ">>> 'port \"x\"'"),
             (&["--logfile", "/no/such/folder/log"], "Can't open the log file: No such file"),
             (&["--dir", "/no/such/folder"], ">>> 'dir \"/no/such/folder\"'"),

@@ -38,6 +38,7 @@ use crate::clock::Clock;
 use crate::connection::{Connection, Next, Traffic};
 use crate::listening::{FIRST_TOKEN, Listening};
 use crate::maintenance::Maintenance;
+use crate::persist::aof::Aof;
 use crate::persist::save;
 
 const WAKER: Token = Token(usize::MAX);
@@ -55,6 +56,8 @@ const FAREWELL_STEP: Duration = Duration::from_millis(2);
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) listening: Listening,
+    /// The append-only file.
+    pub(crate) aof: Aof,
     /// One for each loop.
     pub(crate) intakes: Vec<Intake>,
     /// Bytes that each loop's clients hold; each is written by its loop only.
@@ -205,6 +208,7 @@ impl EventLoop {
             self.take_messages(&mut messages);
             self.look_after();
             self.run_timers();
+            self.write_log();
             self.flush_all();
             self.end_turn(began);
         }
@@ -241,6 +245,12 @@ impl EventLoop {
 
     fn mailbox(&self) -> &'static Mailbox {
         &self.engine.mailboxes[usize::from(self.lp.index)]
+    }
+
+    /// What this turn's commands changed goes to the append-only file before their replies go out.
+    fn write_log(&self) {
+        let now_s = self.lp.now.unix_ms / 1000;
+        self.shared.aof.end_turn(self.engine, &self.lp.live.settings, now_s);
     }
 
     fn begin_turn(&mut self) {
@@ -430,6 +440,7 @@ impl EventLoop {
             self.inspect_clients();
             if self.lp.index == 0 {
                 self.engine.measure(self.lp.now.mono_us);
+                self.keep_aof();
                 if save::when_due(self.engine, self.lp.now.unix_ms / 1000) {
                     // A failure is in the log and in INFO; there is a next time.
                     drop(self.engine.host.save_in_background(self.engine));
@@ -454,5 +465,23 @@ impl EventLoop {
         stats.net_in += traffic.net_in;
         stats.writes += traffic.writes;
         stats.net_out += traffic.net_out;
+    }
+
+    /// About once a second: switches the append-only file on or off as configured, and rewrites it when that
+    /// is due.
+    fn keep_aof(&self) {
+        let (settings, aof) = (&self.lp.live.settings, &self.shared.aof);
+        if aof.is_on() && !settings.append_only {
+            aof.finish(self.engine, self.lp.now.unix_ms / 1000);
+            aof.switch_off(self.engine);
+            return;
+        }
+        let wanted = (settings.append_only && !aof.is_on())
+            || self.engine.saves.state().rewrite_scheduled
+            || aof.is_rewrite_due(settings);
+        if wanted && self.engine.saves.begin_rewrite(self.lp.now.unix_ms / 1000) {
+            // A failure is in the log and in INFO; there is a next time.
+            drop(self.engine.host.rewrite_aof(self.engine));
+        }
     }
 }

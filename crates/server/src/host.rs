@@ -14,6 +14,7 @@ use ochre_engine::engine::{Engine, Facts, Host, LastSave};
 
 use crate::clock::Clock;
 use crate::listening::Listening;
+use crate::persist::aof::Aof;
 use crate::persist::{load, save};
 use crate::{log, open_files};
 
@@ -22,6 +23,7 @@ use crate::{log, open_files};
 pub(crate) struct Process {
     clock: &'static Clock,
     listening: &'static Listening,
+    aof: &'static Aof,
     fixed: Facts,
     /// Event loops.
     loops: usize,
@@ -42,6 +44,7 @@ impl Process {
     pub(crate) fn new(
         clock: &'static Clock,
         listening: &'static Listening,
+        aof: &'static Aof,
         settings: &Settings,
         run_id: String,
         supervised: &str,
@@ -68,6 +71,7 @@ impl Process {
         Self {
             clock,
             listening,
+            aof,
             fixed,
             loops: settings.io_threads.max(1),
             startup_memory: ochre_base::memory::used(),
@@ -200,6 +204,10 @@ impl Host for Process {
         result
     }
 
+    fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(path)
+    }
+
     fn facts(&self) -> Facts {
         use tikv_jemalloc_ctl::{epoch, stats};
         // Numbers of the allocator are as of the last epoch; without them they are 0.
@@ -238,6 +246,28 @@ impl Host for Process {
         load::load(engine, &path, self.clock.now()).map(drop).inspect_err(|why| {
             log::warning(&format!("Error loading the DB: {why}"));
         })
+    }
+
+    fn rewrite_aof(&self, engine: &'static Engine) -> io::Result<()> {
+        let (clock, aof) = (self.clock, self.aof);
+        let thread = std::thread::Builder::new().name("aof-rewrite".into());
+        let result = thread.spawn(move || aof.rewrite(engine, &|| clock.now()));
+        if result.is_err() {
+            engine.saves.rewrite_ended(clock.now().unix_ms / 1000, false);
+        }
+        result.map(drop)
+    }
+
+    fn reload_aof(&self, engine: &'static Engine) -> Result<(), String> {
+        self.aof.finish(engine, self.clock.now().unix_ms / 1000);
+        self.aof.reload(engine, self.clock.now()).inspect_err(|why| {
+            log::warning(&format!("Error loading the AOF: {why}"));
+        })
+    }
+
+    fn aof_facts(&self) -> (bool, u64, u64) {
+        let (bytes, base) = self.aof.sizes();
+        (self.aof.is_on(), bytes, base)
     }
 
     fn purge_memory(&self) {

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::event_loop::{EventLoop, Intake, LoopWaker, Shared, poll_with_waker};
 use crate::host::{Process, reason};
 use crate::listening::Listening;
+use crate::persist::aof::Aof;
 use crate::persist::load;
 use crate::supervise::Manager;
 use crate::{allocator, log, open_files, signals};
@@ -122,20 +123,38 @@ fn run_loops(config: Config, settings: &Settings, manager: &Manager) -> anyhow::
         listening: Listening::new(polls[0].registry().try_clone()?),
         client_memory: (0..intakes.len()).map(|_| AtomicI64::new(0)).collect(),
         intakes,
+        aof: Aof::default(),
         unix_path: settings.unixsocket.iter().map(|path| path.display().to_string()).collect(),
     }));
     log::notice(&format!("Running mode=standalone, port={}, {loops} event loops.", settings.port));
     listen(&shared.listening, settings)?;
     let run_id: String = random_bytes::<20>()?.iter().map(|byte| format!("{byte:02x}")).collect();
-    let host = Process::new(&shared.clock, &shared.listening, settings, run_id, manager.name());
+    let host = Process::new(
+        &shared.clock,
+        &shared.listening,
+        &shared.aof,
+        settings,
+        run_id,
+        manager.name(),
+    );
     let live = Live::of(settings.clone());
     let engine = Engine::new(mailboxes, live, config, BACKLOG_BYTES, &[], Box::new(host));
     let engine: &'static Engine = Box::leak(Box::new(engine));
+    engine.acl.load_at_start(engine, settings).map_err(|reason| {
+        anyhow::anyhow!("Aborting Ochre startup because of ACL errors: {reason}")
+    })?;
     signals::watch(engine)?;
     log::notice("Server initialized");
     let began = shared.clock.now();
     engine.saves.change(|state| state.last_s = began.unix_ms / 1000);
-    load::at_start(engine, began, &|| shared.clock.now())?;
+    if settings.append_only {
+        shared.aof.start(engine, began)?;
+    } else {
+        load::at_start(engine, began, &|| shared.clock.now())?;
+    }
+    std::thread::Builder::new()
+        .name("aof-sync".into())
+        .spawn(move || shared.aof.sync_forever(engine))?;
     let failure: &'static Mutex<Option<io::Error>> = Box::leak(Box::default());
     let threads = start_loops(engine, shared, polls, seed, failure)?;
     for kind in shared.listening.kinds() {
@@ -146,6 +165,7 @@ fn run_loops(config: Config, settings: &Settings, manager: &Manager) -> anyhow::
         // A loop's panic has ended the process already.
         drop(thread.join());
     }
+    shared.aof.finish(engine, shared.clock.now().unix_ms / 1000);
     manager.stopping();
     if let Some(path) = &settings.unixsocket {
         log::notice("Removing the unix socket file.");

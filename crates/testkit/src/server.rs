@@ -226,6 +226,14 @@ impl Server {
         Client::connect(self.port)
     }
 
+    /// Ends the process at once, as a crash of the machine's power would not: what the kernel has
+    /// stays.
+    pub fn kill(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
     /// The TCP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port

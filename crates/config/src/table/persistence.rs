@@ -3,8 +3,8 @@
 use super::{INT_MAX, bytes, count};
 use crate::directive::{Directive, Kind, row};
 
-const NO_RDB: &str = "snapshots are not written yet";
-const NO_AOF: &str = "the append-only file is not there yet";
+const NO_RDB: &str = "there is no replication yet";
+const NO_AOF: &str = "the append-only file is written in another way";
 
 pub(super) const ROWS: &[Directive] = &[
     row(
@@ -44,31 +44,27 @@ pub(super) const ROWS: &[Directive] = &[
     ),
     row("stop-writes-on-bgsave-error", Kind::Bool, "yes", "Refuse writes while snapshots fail."),
     row("appendonly", Kind::Bool, "no", "Log every write to the append-only file.")
-        .denied_while_loading()
-        .later("the append-only file"),
+        .denied_while_loading(),
     row(
         "appendfsync",
         Kind::Choice(&[("everysec", 1), ("always", 2), ("no", 0)]),
         "everysec",
         "When the append-only file is synced to disk.",
-    )
-    .inert(NO_AOF),
+    ),
     row(
         "appendfilename",
         Kind::FileName("appendfilename can't be a path, just a filename"),
         "appendonly.aof",
         "First part of the append-only files' names.",
     )
-    .immutable()
-    .inert(NO_AOF),
+    .immutable(),
     row(
         "appenddirname",
         Kind::FileName("appenddirname can't be a path, just a dirname"),
         "appendonlydir",
         "Folder of the append-only files.",
     )
-    .immutable()
-    .inert(NO_AOF),
+    .immutable(),
     row(
         "no-appendfsync-on-rewrite",
         Kind::Bool,
@@ -81,17 +77,14 @@ pub(super) const ROWS: &[Directive] = &[
         count(0, INT_MAX, "percent"),
         "100",
         "Growth that starts a rewrite; 0 never.",
-    )
-    .inert(NO_AOF),
+    ),
     row(
         "auto-aof-rewrite-min-size",
         bytes(0),
         "64mb",
         "Size below which growth starts no rewrite.",
-    )
-    .inert(NO_AOF),
-    row("aof-load-truncated", Kind::Bool, "yes", "Load an append-only file whose end is cut off.")
-        .inert(NO_AOF),
+    ),
+    row("aof-load-truncated", Kind::Bool, "yes", "Load an append-only file whose end is cut off."),
     row(
         "aof-use-rdb-preamble",
         Kind::Bool,
@@ -99,8 +92,7 @@ pub(super) const ROWS: &[Directive] = &[
         "Begin a rewritten append-only file with a snapshot.",
     )
     .inert(NO_AOF),
-    row("aof-timestamp-enabled", Kind::Bool, "no", "Write the time into the append-only file.")
-        .inert(NO_AOF),
+    row("aof-timestamp-enabled", Kind::Bool, "no", "Write the time into the append-only file."),
     row(
         "aof-rewrite-incremental-fsync",
         Kind::Bool,

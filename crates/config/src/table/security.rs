@@ -4,27 +4,22 @@ use super::{INT_MAX, count, number};
 use crate::directive::{Directive, Kind, row};
 
 const NO_TLS: &str = "TLS is not there yet";
-const NO_ACL: &str = "access lists are not there yet";
 
 pub(super) const ROWS: &[Directive] = &[
     row("requirepass", Kind::Text, "", "Password of the default user; empty for none.").sensitive(),
-    row("aclfile", Kind::Text, "", "File of users and their rights.")
-        .immutable()
-        .later("access lists"),
+    row("aclfile", Kind::Text, "", "File of users and their rights.").immutable(),
     row(
         "acl-pubsub-default",
         Kind::Choice(&[("allchannels", 1), ("resetchannels", 0)]),
         "resetchannels",
         "Channels that a new user may use.",
-    )
-    .inert(NO_ACL),
+    ),
     row(
         "acllog-max-len",
         count(0, i64::MAX, "entries"),
         "128",
         "Length of the log of refused accesses.",
-    )
-    .inert(NO_ACL),
+    ),
     row("tls-port", number(0, 65535), "0", "TLS port; 0 listens on none.").later("TLS"),
     row("tls-cluster", Kind::Bool, "no", "Use TLS on the bus.").later("TLS"),
     row("tls-replication", Kind::Bool, "no", "Use TLS on replication links.").later("TLS"),

@@ -213,7 +213,7 @@ fn info(turn: &mut Turn<'_>, _args: &[&[u8]], row: &Row) -> Result {
 
 fn list(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
     refresh(turn, row);
-    let filter = Filter::parse(&args[2..], turn.session.id())?;
+    let filter = Filter::parse(&args[2..], turn.session.id(), &|name| is_user(turn, name))?;
     let now = turn.lp.now.unix_ms / 1000;
     let mut text = String::new();
     for info in turn.engine.clients.all() {
@@ -225,13 +225,17 @@ fn list(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
     Ok(())
 }
 
+fn is_user(turn: &Turn<'_>, name: &[u8]) -> bool {
+    turn.engine.acl.users().find(name).is_some()
+}
+
 fn kill(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
     refresh(turn, row);
     let old_form = args.len() == 3;
     let filter = if old_form {
         Filter::by_address(args[2])
     } else {
-        Filter::parse_kill(&args[2..], turn.session.id())?
+        Filter::parse_kill(&args[2..], turn.session.id(), &|name| is_user(turn, name))?
     };
     let now = turn.lp.now.unix_ms / 1000;
     let victims: Vec<Arc<ClientInfo>> =

@@ -117,6 +117,20 @@ fn resetstat(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
     Ok(())
 }
 
+/// The lines of users for the configuration file: none of them when there is a file of users, and no
+/// say in them when there is nothing to say.
+fn user_lines(turn: &Turn<'_>) -> Option<Vec<Vec<u8>>> {
+    let settings = &turn.live().settings;
+    if settings.aclfile.is_some() {
+        return Some(Vec::new());
+    }
+    let users = turn.engine.acl.users();
+    let context = crate::acl::context(&turn.engine.registry, settings);
+    // requirepass says as much of the default user.
+    let said = users.are_default(&settings.requirepass, context);
+    (!said).then(|| users.lines(settings.compat))
+}
+
 fn rewrite(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     if args.len() != 2 {
         return Err(SYNTAX);
@@ -125,7 +139,9 @@ fn rewrite(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     let Some(path) = config.file() else {
         return Err(ReplyError::fixed("ERR The server is running without a config file"));
     };
-    let written = turn.engine.host.rewrite_file(path, &|old| config.rewritten(old));
+    let users = user_lines(turn);
+    let written =
+        turn.engine.host.rewrite_file(path, &|old| config.rewritten_with(old, users.as_deref()));
     drop(config);
     match written {
         Ok(()) => turn.reply().ok(),

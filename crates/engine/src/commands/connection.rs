@@ -6,6 +6,7 @@ use ochre_command::spec::{Flags, Group};
 use ochre_command::{ReplyError, Result};
 use ochre_resp::Protocol;
 
+use crate::acl;
 use crate::commands::transaction;
 use crate::registry::{Row, SessionRow};
 use crate::session::{FLAG_MONITOR, FLAG_NO_EVICT, FLAG_NO_TOUCH, ReplyMode};
@@ -101,7 +102,8 @@ fn echo(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
 fn auth(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     let (user, password): (&[u8], &[u8]) = match args {
         [_, password] => {
-            if turn.live().settings.requirepass.is_empty() {
+            let users = turn.engine.acl.users();
+            if users.find(b"default").is_some_and(|user| user.needs_no_password()) {
                 return Err(ReplyError::fixed(
                     "ERR AUTH <password> called without any password configured for the default \
                      user. Are you sure your configuration is correct?",
@@ -112,26 +114,8 @@ fn auth(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
         [_, user, password] => (user, password),
         _ => return Err(SYNTAX),
     };
-    authenticate(turn, user, password)?;
+    acl::log_in(turn, user, password, args[0])?;
     turn.reply().ok();
-    Ok(())
-}
-
-fn authenticate(turn: &mut Turn<'_>, user: &[u8], password: &[u8]) -> Result {
-    let wanted = &turn.live().settings.requirepass;
-    // Compared as a whole, whatever its length, so that time tells nothing of the password.
-    let differs = wanted
-        .iter()
-        .chain(std::iter::repeat(&0))
-        .zip(password)
-        .fold(wanted.len() ^ password.len(), |differs, (a, b)| differs | usize::from(a ^ b));
-    if user != b"default" || (!wanted.is_empty() && differs != 0) {
-        return Err(ReplyError::fixed(
-            "WRONGPASS invalid username-password pair or user is disabled.",
-        ));
-    }
-    turn.session.authenticated = true;
-    turn.session.info.set_flag(crate::session::FLAG_UNAUTHENTICATED, false);
     Ok(())
 }
 
@@ -166,9 +150,9 @@ fn hello(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
         }
     }
     if let Some((user, password)) = credentials {
-        authenticate(turn, user, password)?;
+        acl::log_in(turn, user, password, args[0])?;
     }
-    if !turn.session.authenticated {
+    if !turn.session.access.authenticated {
         return Err(ReplyError::fixed(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
              HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and \
@@ -239,10 +223,9 @@ fn reset(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
     session.set_protocol(Protocol::Resp2);
     session.reply_mode = ReplyMode::On;
     session.no_touch = false;
-    session.authenticated = turn.lp.live.settings.requirepass.is_empty();
     session.info.set_flag(FLAG_MONITOR | FLAG_NO_EVICT | FLAG_NO_TOUCH, false);
-    session.info.set_flag(crate::session::FLAG_UNAUTHENTICATED, !session.authenticated);
     session.info.change_names(|names| names.name.clear());
+    acl::admit(turn.engine, turn.session);
     turn.reply().status("RESET");
     Ok(())
 }

@@ -97,6 +97,7 @@ pub const COMMANDS: &[SessionRow] = &[SessionRow::container(
             "on",
         ),
         sub("pause-cron", 3, NONE, pause_cron, "Holds periodic work back.", "on"),
+        sub("loadaof", 2, NONE, loadaof, "Reads the append-only file again.", ""),
         sub(
             "reload",
             -2,
@@ -150,6 +151,18 @@ fn reload(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
         engine.host.save(engine).map_err(|_| ReplyError::fixed("ERR"))?;
     }
     if flush {
+        flush_all(turn);
+    }
+    if engine.host.reload(engine).is_err() {
+        return Err(ReplyError::fixed("ERR Error trying to load the RDB dump, check server logs."));
+    }
+    turn.reply().ok();
+    Ok(())
+}
+
+fn flush_all(turn: &mut Turn<'_>) {
+    let engine = turn.engine;
+    {
         for id in 0..engine.shards.count() {
             engine.shards.visit(id as ochre_keyspace::lock::ShardId, |shard| {
                 for index in 0..shard.dbs().len() as u16 {
@@ -159,9 +172,19 @@ fn reload(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
         }
         engine.scripts.clear_libraries();
     }
-    if engine.host.reload(engine).is_err() {
-        return Err(ReplyError::fixed("ERR Error trying to load the RDB dump, check server logs."));
+}
+
+fn loadaof(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
+    const FAILED: ReplyError =
+        ReplyError::fixed("ERR Error trying to load the AOF files, check server logs.");
+    if turn.held.is_some() || !turn.engine.saves.begin(turn.lp.now.unix_ms / 1000) {
+        return Err(FAILED);
     }
+    let engine = turn.engine;
+    flush_all(turn);
+    let result = engine.host.reload_aof(engine);
+    engine.saves.end(0, None, false);
+    result.map_err(|_| FAILED)?;
     turn.reply().ok();
     Ok(())
 }

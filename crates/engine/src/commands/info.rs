@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
+use ochre_acl::Reason;
 use ochre_command::Result;
 use ochre_command::args::is;
 use ochre_command::spec::{Categories, Flags, Group};
@@ -338,6 +339,8 @@ fn persistence(numbers: &Numbers<'_>, out: &mut String) {
     let engine = numbers.turn.engine;
     let (saves, under_way) = (engine.saves.state(), engine.saves.is_under_way());
     let now_s = numbers.turn.lp.now.unix_ms / 1000;
+    let (aof_on, aof_bytes, aof_base_bytes) = engine.host.aof_facts();
+    let under_way = under_way && !saves.is_rewrite;
     out.push_str("# Persistence\r\n");
     fields!(out,
         "loading": 0,
@@ -358,19 +361,29 @@ fn persistence(numbers: &Numbers<'_>, out: &mut String) {
         "rdb_last_cow_size": 0,
         "rdb_last_load_keys_expired": saves.expired_keys,
         "rdb_last_load_keys_loaded": saves.loaded_keys,
-        "aof_enabled": 0,
-        "aof_rewrite_in_progress": 0,
-        "aof_rewrite_scheduled": 0,
-        "aof_last_rewrite_time_sec": -1,
-        "aof_current_rewrite_time_sec": -1,
-        "aof_last_bgrewrite_status": "ok",
-        "aof_rewrites": 0,
+        "aof_enabled": u8::from(aof_on),
+        "aof_rewrite_in_progress": u8::from(saves.is_rewrite),
+        "aof_rewrite_scheduled": u8::from(saves.rewrite_scheduled),
+        "aof_last_rewrite_time_sec": saves.rewrite_took_s.unwrap_or(-1),
+        "aof_current_rewrite_time_sec": if saves.is_rewrite { now_s - saves.began_s } else { -1 },
+        "aof_last_bgrewrite_status": if saves.rewrite_failed { "err" } else { "ok" },
+        "aof_rewrites": saves.rewrites,
         "aof_rewrites_consecutive_failures": 0,
-        "aof_last_write_status": "ok",
+        "aof_last_write_status": if engine.saves.aof_error().is_some() { "err" } else { "ok" },
         "aof_last_cow_size": 0,
         "module_fork_in_progress": 0,
         "module_fork_last_cow_size": 0,
     );
+    if aof_on {
+        fields!(out,
+            "aof_current_size": aof_bytes,
+            "aof_base_size": aof_base_bytes,
+            "aof_pending_rewrite": 0,
+            "aof_buffer_length": 0,
+            "aof_pending_bio_fsync": 0,
+            "aof_delayed_fsync": 0,
+        );
+    }
 }
 
 fn threads(numbers: &Numbers<'_>, out: &mut String) {
@@ -391,6 +404,7 @@ fn stats(numbers: &Numbers<'_>, out: &mut String) {
     let stats = &numbers.stats;
     let engine = numbers.turn.engine;
     let rates = engine.rates();
+    let denied = |reason| engine.acl.denied(reason);
     out.push_str("# Stats\r\n");
     fields!(out,
         "total_connections_received": stats.connections,
@@ -453,10 +467,11 @@ fn stats(numbers: &Numbers<'_>, out: &mut String) {
         "eventloop_duration_cmd_sum": stats.command_us,
         "instantaneous_eventloop_cycles_per_sec": rates.cycles,
         "instantaneous_eventloop_duration_usec": stats.cycle_us / stats.cycles.max(1),
-        "acl_access_denied_auth": 0,
-        "acl_access_denied_cmd": 0,
-        "acl_access_denied_key": 0,
-        "acl_access_denied_channel": 0,
+        "acl_access_denied_auth": denied(Reason::Auth),
+        "acl_access_denied_cmd": denied(Reason::Command),
+        "acl_access_denied_key": denied(Reason::Key),
+        "acl_access_denied_channel": denied(Reason::Channel),
+        "acl_access_denied_db": denied(Reason::Database),
     );
 }
 

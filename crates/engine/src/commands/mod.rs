@@ -1,5 +1,6 @@
 //! Commands that act on the session, on several commands, or on the engine as a whole.
 
+pub mod acl;
 pub mod client;
 pub mod command;
 pub mod config;
@@ -22,6 +23,7 @@ use crate::registry::SessionRow;
 
 /// All tables of this crate.
 pub const TABLES: &[&[SessionRow]] = &[
+    acl::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
     config::COMMANDS,

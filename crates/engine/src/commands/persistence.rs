@@ -1,4 +1,4 @@
-//! SAVE, BGSAVE, LASTSAVE.
+//! SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE.
 
 use ochre_command::args::is;
 use ochre_command::outcome::SYNTAX;
@@ -23,6 +23,12 @@ pub const COMMANDS: &[SessionRow] = &[
         "Writes a snapshot in the background, or gives up the one under way.",
         "O(1)",
         "[SCHEDULE | CANCEL]",
+    ),
+    SessionRow::new("bgrewriteaof", 1, ADMIN, Group::Server, bgrewriteaof).docs(
+        "1.0.0",
+        "Rewrites the append-only file in the background.",
+        "O(1)",
+        "",
     ),
     SessionRow::new(
         "lastsave",
@@ -83,6 +89,27 @@ fn bgsave(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
         return Err(ReplyError::fixed("ERR"));
     }
     turn.reply().status("Background saving started");
+    Ok(())
+}
+
+fn bgrewriteaof(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
+    let saves = &turn.engine.saves;
+    if saves.begin_rewrite(turn.lp.now.unix_ms / 1000) {
+        if turn.engine.host.rewrite_aof(turn.engine).is_err() {
+            return Err(ReplyError::fixed(
+                "ERR Can't execute an AOF background rewriting. Please check the server logs for \
+                 more information.",
+            ));
+        }
+        turn.reply().status("Background append only file rewriting started");
+    } else if saves.state().is_rewrite {
+        return Err(ReplyError::fixed(
+            "ERR Background append only file rewriting already in progress",
+        ));
+    } else {
+        saves.change(|state| state.rewrite_scheduled = true);
+        turn.reply().status("Background append only file rewriting scheduled");
+    }
     Ok(())
 }
 

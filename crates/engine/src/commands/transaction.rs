@@ -237,6 +237,12 @@ fn run_one(
     if crate::monitor::is_on(turn.engine) {
         crate::monitor::feed(turn, row, args);
     }
+    if !turn.session.access.unrestricted
+        && let Err(error) = crate::acl::check_again(turn, row, args)
+    {
+        execute::fail(turn, row, &error);
+        return locked;
+    }
     match row.run {
         Run::Data => execute::run_in_transaction(turn, &mut locked, row, args),
         Run::Session(run) => {

@@ -38,7 +38,7 @@ use crate::script::local::Local;
 use crate::script::{Kind, Slow};
 use crate::session::Session;
 use crate::turn::{LoopState, Turn, env};
-use crate::{blocking, execute, monitor, tracking};
+use crate::{acl, blocking, execute, monitor, tracking};
 
 /// Words of the calling command that FUNCTION STATS shows, and bytes of each.
 const SHOWN_WORDS: usize = 32;
@@ -251,7 +251,7 @@ fn lock(turn: &mut Turn<'_>, call: &Call<'_>) -> (Locked<'static>, Option<Script
 
 /// Why a command of a script does not run.
 fn check<'e>(
-    state: &Running,
+    state: &mut Running,
     args: &[&[u8]],
 ) -> std::result::Result<&'e Row, (Option<&'e Row>, ReplyError)>
 where
@@ -276,6 +276,10 @@ where
     }
     if state.oom && !state.rules.allow_oom && !state.wrote && flags.contains(Flags::DENYOOM) {
         return refuse("OOM command not allowed when used memory > 'maxmemory'.");
+    }
+    if !state.session.access.unrestricted {
+        let checked = acl::check_in_script(&mut state.turn(), row, args);
+        checked.map_err(|error| (Some(row), error))?;
     }
     Ok(row)
 }
@@ -507,8 +511,8 @@ impl Host for Box<Running> {
     fn allows(&mut self, args: &[&[u8]]) -> Option<bool> {
         let row = self.engine.registry.resolve(args)?;
         let known = row.subcommands.is_empty() || args.len() < 2;
-        // The one place to ask what the user may do, once users differ.
-        (known && row.spec.accepts(args.len())).then_some(true)
+        let sound = known && row.spec.accepts(args.len());
+        sound.then(|| acl::may_run(&self.turn(), row, args))
     }
 
     fn set_logged(&mut self, logged: bool) {

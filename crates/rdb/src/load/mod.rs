@@ -24,6 +24,8 @@ use ochre_types::packed::Entry;
 use ochre_types::value::Value;
 
 pub(crate) use self::input::{Input, Text};
+#[cfg(test)]
+pub(crate) use self::ziplist::tests::build as ziplist_of;
 use crate::error::{LoadError, Result};
 use crate::format::{Family, kind};
 use crate::listpack;

@@ -13,6 +13,8 @@ use crate::listpack::Writer;
 
 /// A list's element of more bytes stands alone and as it is, as Redis 7.2 has it by default.
 const PLAIN_ABOVE: usize = 8192;
+/// The same for Redis 7.0, which has listpacks of any size below this.
+const PLAIN_ABOVE_7_0: usize = (1 << 30) - 64;
 
 /// Appends a list; gives its type.
 pub(super) fn list(out: &mut Vec<u8>, list: ListRef<'_>, dialect: &Dialect) -> u8 {
@@ -30,8 +32,8 @@ pub(super) fn list(out: &mut Vec<u8>, list: ListRef<'_>, dialect: &Dialect) -> u
 }
 
 fn page(out: &mut Vec<u8>, bytes: &[u8], dialect: &Dialect) {
-    if bytes.len() > PLAIN_ABOVE
-        && dialect.version() > Dialect::REDIS_7_0.version()
+    let older = dialect.version() <= Dialect::REDIS_7_0.version();
+    if bytes.len() > if older { PLAIN_ABOVE_7_0 } else { PLAIN_ABOVE }
         && let Some((Entry::Str(text), after)) = packed::entry_at(bytes, 0)
         && after == bytes.len()
     {

@@ -56,8 +56,17 @@ pub(crate) fn at_start(
 
 /// Adds what a file holds to the keyspace.
 pub(crate) fn load(engine: &'static Engine, path: &Path, now: Now) -> Result<Counts, String> {
-    let live = engine.live().0;
     let file = File::open(path).map_err(|error| reason(&error))?;
+    load_from(engine, file, now).map(|(counts, _)| counts)
+}
+
+/// The same from an open file; gives back the file, and what was read of it behind the snapshot.
+pub(super) fn load_from(
+    engine: &'static Engine,
+    file: File,
+    now: Now,
+) -> Result<(Counts, (Vec<u8>, File)), String> {
+    let live = engine.live().0;
     let size = file.metadata().map_err(|error| reason(&error))?.len();
     let broken = |error: ochre_rdb::LoadError| error.to_string();
     let options = ReadOptions {
@@ -76,7 +85,7 @@ pub(crate) fn load(engine: &'static Engine, path: &Path, now: Now) -> Result<Cou
     let (mut db, mut counts) = (0, Counts::default());
     loop {
         match reader.next_item().map_err(broken)? {
-            Item::End => return Ok(counts),
+            Item::End => return Ok((counts, reader.into_rest())),
             Item::Select(index) => {
                 db = u16::try_from(index)
                     .ok()

@@ -1,9 +1,11 @@
-//! Snapshots on disk: taken, and read at the start.
+//! Data on disk: written, and read at the start.
 //!
+//! - [`aof`]: the append-only file;
 //! - [`capture`]: from entries of a cut to encoded records;
 //! - [`save`]: the file, written beside the old one and renamed over it;
 //! - [`load`]: back into the keyspace.
 
+pub(crate) mod aof;
 mod capture;
 pub(crate) mod load;
 pub(crate) mod save;

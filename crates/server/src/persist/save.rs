@@ -44,7 +44,7 @@ pub(crate) fn save(
     let path = Path::new(&settings.dbfilename);
     let temporary = PathBuf::from(format!("temp-{}.rdb", std::process::id()));
     let began = now();
-    let result = write(engine, settings, &temporary, began).and_then(|saved| {
+    let result = write(engine, settings, &temporary, began, false, || ()).and_then(|saved| {
         std::fs::rename(&temporary, path)?;
         File::open(".")?.sync_all()?;
         Ok(saved)
@@ -67,12 +67,19 @@ pub(crate) fn save(
     }
 }
 
-/// Writes the file; gives the count of changes at the cut.
-fn write(engine: &'static Engine, settings: &Settings, path: &Path, now: Now) -> io::Result<u64> {
+/// Writes a file; gives the count of changes at the cut. `at_cut` runs while all locks are held.
+pub(super) fn write(
+    engine: &'static Engine,
+    settings: &Settings,
+    path: &Path,
+    now: Now,
+    is_aof_base: bool,
+    at_cut: impl FnOnce(),
+) -> io::Result<u64> {
     let file = File::create(path)?;
     let sink = IoSink(BufWriter::with_capacity(BUFFER, file));
     let mut writer = RdbWriter::new(sink, super::dialect(settings), settings.rdb_checksum);
-    let dirty = stream(engine, settings, now, &mut writer)?;
+    let dirty = stream(engine, settings, now, is_aof_base, at_cut, &mut writer)?;
     let mut buffer = writer.finish()?.0;
     buffer.flush()?;
     buffer.get_ref().sync_all()?;
@@ -87,6 +94,8 @@ fn stream(
     engine: &'static Engine,
     settings: &Settings,
     now: Now,
+    is_aof_base: bool,
+    at_cut: impl FnOnce(),
     writer: &mut RdbWriter<IoSink<BufWriter<File>>>,
 ) -> io::Result<u64> {
     let live = engine.live().0;
@@ -101,8 +110,11 @@ fn stream(
     let records = Arc::new(Records::new(super::dialect(settings), clock, with_access, limit));
     let sizes = sizes(engine);
     let capture: Arc<dyn Capture> = Arc::clone(&records) as Arc<dyn Capture>;
-    let dirty = snapshot::cut(&engine.shards, &capture, || engine.all_stats().dirty);
-    let mut result = header(engine, settings, now, writer);
+    let dirty = snapshot::cut(&engine.shards, &capture, || {
+        at_cut();
+        engine.all_stats().dirty
+    });
+    let mut result = header(engine, settings, now, is_aof_base, writer);
     let (mut current, mut synced) = (None, 0);
     snapshot::walk(&engine.shards, || {
         if result.is_err() || records.is_given_up() {
@@ -134,6 +146,17 @@ fn stream(
     Ok(dirty)
 }
 
+/// Writes a file without keys: the base of an append-only file that begins.
+pub(super) fn empty(engine: &'static Engine, path: &Path, now: Now) -> io::Result<()> {
+    let settings = &engine.live().0.settings;
+    let sink = IoSink(BufWriter::new(File::create(path)?));
+    let mut writer = RdbWriter::new(sink, super::dialect(settings), settings.rdb_checksum);
+    header(engine, settings, now, true, &mut writer)?;
+    let mut buffer = writer.finish()?.0;
+    buffer.flush()?;
+    buffer.get_ref().sync_all()
+}
+
 fn sizes(engine: &Engine) -> Sizes {
     let mut sizes = Sizes::new();
     for id in 0..engine.shards.count() {
@@ -152,6 +175,7 @@ fn header(
     engine: &Engine,
     settings: &Settings,
     now: Now,
+    is_aof_base: bool,
     writer: &mut RdbWriter<IoSink<BufWriter<File>>>,
 ) -> io::Result<()> {
     let (ctime, used) = ((now.unix_ms / 1000).to_string(), ochre_base::memory::used().to_string());
@@ -160,7 +184,7 @@ fn header(
         (b"redis-bits", b"64"),
         (b"ctime", ctime.as_bytes()),
         (b"used-mem", used.as_bytes()),
-        (b"aof-base", b"0"),
+        (b"aof-base", if is_aof_base { b"1" } else { b"0" }),
     ])?;
     engine.scripts.sources().iter().try_for_each(|source| writer.function(source))
 }

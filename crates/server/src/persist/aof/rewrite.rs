@@ -1,0 +1,113 @@
+//! Rewriting the append-only file: a snapshot becomes the new base, and the increments before its cut go.
+//!
+//! The next increment is opened, and listed in the manifest, before the cut; at the cut, under all locks, the
+//! log's rest goes to the old increment and the writer turns to the new one. When the base is whole the manifest
+//! changes once more, in one rename; only then old files are removed. A crash at any point leaves a manifest
+//! whose files, in order, give every effect.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use ochre_base::clock::Now;
+use ochre_engine::engine::Engine;
+
+use super::{Aof, open_increment, write_pending};
+use crate::host::reason;
+use crate::log;
+use crate::persist::save;
+
+impl Aof {
+    /// Rewrites the files, or writes the first ones when the append-only file has just been switched on. The
+    /// right to take a snapshot was claimed (`Saves::begin`).
+    pub(crate) fn rewrite(&'static self, engine: &'static Engine, now: &dyn Fn() -> Now) {
+        let result = self.try_rewrite(engine, now());
+        let ended_s = now().unix_ms / 1000;
+        engine.saves.rewrite_ended(ended_s, result.is_ok());
+        match result {
+            Ok(()) => log::notice("Background AOF rewrite finished successfully"),
+            Err(error) => {
+                log::warning(&format!("Background AOF rewrite failed: {}", reason(&error)));
+            }
+        }
+    }
+
+    fn try_rewrite(&'static self, engine: &'static Engine, now: Now) -> io::Result<()> {
+        let live = engine.live().0;
+        let settings = &live.settings;
+        let is_first = !self.is_on();
+        let (base, path, next, name) = {
+            let mut state = self.state();
+            state.folder.clone_from(&settings.append_folder);
+            state.stem.clone_from(&settings.append_name);
+            std::fs::create_dir_all(&state.folder)?;
+            if is_first {
+                let known = std::fs::read_to_string(state.manifest_path()).ok();
+                let known = known.and_then(|text| ochre_aof::manifest::Manifest::parse(&text).ok());
+                state.manifest = known.unwrap_or_default();
+            }
+            let base = state.manifest.next_base(&state.stem);
+            let stem = state.stem.clone();
+            let name = state.manifest.add_increment(&stem);
+            let next = open_increment(&state.folder.join(&name))?;
+            if !is_first {
+                state.write_manifest()?;
+            }
+            (base.clone(), state.folder.join(&base.name), next, name)
+        };
+        let now_s = now.unix_ms / 1000;
+        let temporary = format!("temp-rewriteaof-bg-{}.aof", std::process::id());
+        let temporary = Path::new(&temporary);
+        let mut switched = Ok(());
+        let written = save::write(engine, settings, temporary, now, true, || {
+            let mut state = self.state();
+            if is_first {
+                engine.log.turn_on();
+                state.written = engine.log.end();
+                state.synced = state.written;
+                self.on.store(true, Ordering::Release);
+            } else {
+                switched = write_pending(&mut state, engine, settings, now_s);
+            }
+            engine.log.select_again();
+            engine.log.pin(state.written);
+            let old = state.file.replace(next);
+            state.to_sync.extend(old);
+            state.other_bytes += std::mem::take(&mut state.file_bytes);
+        });
+        let result = switched.and(written.map(drop)).and_then(|()| {
+            std::fs::rename(temporary, &path)?;
+            let mut state = self.state();
+            let from = state.manifest.last_increment();
+            state.manifest.replace_base(base, from);
+            state.write_manifest()?;
+            state.other_bytes = std::fs::metadata(&path)?.len();
+            state.base_bytes = state.size();
+            for gone in std::mem::take(&mut state.manifest.history) {
+                // A file that cannot be removed is listed no more, and harms nothing.
+                drop(std::fs::remove_file(state.folder.join(gone.name)));
+            }
+            state.write_manifest()
+        });
+        if result.is_err() {
+            // What is left of the attempt; the error that is reported is the first one.
+            drop(std::fs::remove_file(temporary));
+            if is_first {
+                self.switch_off(engine);
+                drop(std::fs::remove_file(settings.append_folder.join(name)));
+            }
+        }
+        result
+    }
+
+    /// CONFIG SET appendonly no.
+    pub(crate) fn switch_off(&self, engine: &'static Engine) {
+        let _all = engine.shards.lock_all();
+        self.on.store(false, Ordering::Release);
+        engine.log.turn_off();
+        engine.log.pin(u64::MAX);
+        let mut state = self.state();
+        state.file = None;
+        state.file_bytes = 0;
+    }
+}
