@@ -9,6 +9,7 @@
 //!
 //! Source: behaviour and texts of redis-server 7.0.15.
 
+use crate::directive::Status;
 use crate::special::Refusal;
 use crate::store::{Config, Notice};
 use crate::table::{Id, NAMES, find, id};
@@ -161,7 +162,8 @@ impl Config {
         let failed = |message: &'static str| {
             Err(SetError::Failed { name, message: Refusal::Borrowed(message) })
         };
-        if directive.immutable {
+        // What has no effect here may be set to what it is.
+        if directive.immutable && directive.status == Status::Live {
             return failed("can't set immutable config");
         }
         if directive.protected && !self.allows(id_of_guard(), context.local_client) {

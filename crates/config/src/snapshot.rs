@@ -368,6 +368,8 @@ pub struct Settings {
     pub rdb_incremental_fsync: bool,
     /// `stop-writes-on-bgsave-error`
     pub stop_writes_on_save_error: bool,
+    /// `min-replicas-to-write`; 0: writes need none
+    pub min_replicas: u64,
     /// `appendonly`
     pub append_only: bool,
     /// `appendfsync`
@@ -489,6 +491,7 @@ impl Settings {
             rdb_relaxed: config.int(const { id("rdb-version-check") }) == 1,
             rdb_incremental_fsync: config.boolean(const { id("rdb-save-incremental-fsync") }),
             stop_writes_on_save_error: config.boolean(const { id("stop-writes-on-bgsave-error") }),
+            min_replicas: view.number(const { id("min-replicas-to-write") }),
             append_only: config.boolean(const { id("appendonly") }),
             append_sync: AppendSync::of(config.int(const { id("appendfsync") })),
             append_folder: PathBuf::from(text_of(config.text(const { id("appenddirname") }))),

@@ -346,7 +346,11 @@ fn note_denied(turn: &Turn<'_>, denied: Denied, row: &Row, args: &[&[u8]], conte
     turn.session.info.last_row.store(row.id + 1, Ordering::Relaxed);
     let name = turn.session.access.name();
     let row = outer(&turn.engine.registry, row);
-    note(turn, reason(denied), context, object(denied, row, args), &name);
+    let object = match denied {
+        Denied::Database(0) => row.full_name.as_bytes(),
+        _ => object(denied, row, args),
+    };
+    note(turn, reason(denied), context, object, &name);
 }
 
 #[cold]

@@ -17,10 +17,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use ochre_base::compat::Compat;
 use ochre_base::hash::hash;
 use ochre_command::Key;
+use ochre_command::args::is;
 use ochre_command::ctx::{Block, OnTimeout};
 use ochre_command::data::Data;
+use ochre_command::outcome::{ReplyError, WRONG_TYPE};
 use ochre_families::stream::waiting;
 use ochre_keyspace::lock::Locked;
 use ochre_keyspace::shard::{BlockedCommand, Waiter};
@@ -145,12 +148,24 @@ fn serve_one(engine: &'static Engine, data: &mut Data<'_>, args: &[&[u8]], waite
     let (error, _) = call(data, Reply::new(&mut out, protocol), row, args, false);
     let blobs = std::mem::replace(&mut data.work.blobs, kept);
     if let Some(error) = error {
+        let error = as_told_to_waiters(data.env.compat, args, error);
         Reply::new(&mut out, protocol).error(error.0.as_bytes());
+        engine.stats(waiter.event_loop).record_error(error.code());
     }
     for (at, blob) in blobs.into_iter().rev() {
         out.splice(at..at, blob.iter().copied());
     }
     engine.tell(waiter.event_loop, Message::Served { client: waiter.client, reply: out });
+}
+
+/// The error that ends a wait. Redis 7.0 has a word of its own for a stream that is gone.
+fn as_told_to_waiters(compat: Compat, args: &[&[u8]], error: ReplyError) -> ReplyError {
+    let is_group = args.first().is_some_and(|name| is(name, "xreadgroup"));
+    let gone = error == WRONG_TYPE || error.0.contains("No such key");
+    if compat == Compat::Redis70 && is_group && gone {
+        return ReplyError::fixed("UNBLOCKED the stream key no longer exists");
+    }
+    error
 }
 
 /// Ends a client's wait from its own loop: takes it out of the queues. False when a writer has served

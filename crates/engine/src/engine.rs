@@ -217,7 +217,7 @@ pub struct Engine {
     /// prefix.
     pub(crate) interest: AtomicU32,
     /// The process.
-    pub host: Box<dyn Host>,
+    pub host: &'static dyn Host,
 }
 
 impl std::fmt::Debug for Engine {
@@ -235,7 +235,7 @@ impl Engine {
         config: Config,
         backlog_bytes: usize,
         tables: &[&[SessionRow]],
-        host: Box<dyn Host>,
+        host: &'static dyn Host,
     ) -> Self {
         let session: Vec<&[SessionRow]> =
             crate::commands::TABLES.iter().chain(tables).copied().collect();

@@ -31,6 +31,7 @@ pub(crate) enum Verdict {
 }
 
 const NO_AUTH: ReplyError = ReplyError::fixed("NOAUTH Authentication required.");
+const NO_REPLICAS: ReplyError = ReplyError::fixed("NOREPLICAS Not enough good replicas to write.");
 const OOM: ReplyError =
     ReplyError::fixed("OOM command not allowed when used memory > 'maxmemory'.");
 
@@ -72,7 +73,7 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
     if !row.subcommands.is_empty() && args.len() > 1 {
         if acl::is_one_command(row)
             && !turn.session.access.unrestricted
-            && let Err(error) = acl::check(turn, row, args)
+            && let Err(error) = protected(turn).and_then(|()| acl::check(turn, row, args))
         {
             return Verdict::Refuse(error);
         }
@@ -111,6 +112,10 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
              are allowed in this context",
             row.full_name
         )));
+    }
+    if turn.lp.live.settings.min_replicas > 0 && may_write(turn, row, args) {
+        // There is no replica yet.
+        return Verdict::Refuse(NO_REPLICAS);
     }
     if turn.engine.saves.has_trouble()
         && let Some(error) = trouble(turn, row, args)

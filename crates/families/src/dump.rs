@@ -187,7 +187,7 @@ fn restore(ctx: &mut Ctx<'_>) -> Result {
         (ttl, false) => Some(now_ms.saturating_add(ttl)),
     };
     ctx.data.delete(key);
-    if expiry.is_some_and(|at| at < now_ms) {
+    if expiry.is_some_and(|at| at <= now_ms) {
         if is_there {
             ctx.data.changed(key, Class::Generic, "del");
             ctx.data.effect([b"DEL", key.name].into_iter());

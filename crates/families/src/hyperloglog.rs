@@ -20,6 +20,9 @@ use ochre_types::table::Slot;
 
 use crate::bitmap::{lend_bytes, put_raw, text_bytes};
 
+/// PFCOUNT keeps its result in the value.
+const COUNTS: Flags = Flags::READONLY.union(Flags::MAY_REPLICATE);
+
 /// The rows of this file.
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::new(
@@ -36,7 +39,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         "O(1) for each element.",
         "key [element [element ...]]",
     ),
-    CommandSpec::new("pfcount", -2, Flags::READONLY, Group::Hyperloglog, pfcount)
+    CommandSpec::new("pfcount", -2, COUNTS, Group::Hyperloglog, pfcount)
         .keys(&[KeySpec::range(1, -1, 1, KeyFlags::RW.union(KeyFlags::ACCESS))])
         .docs(
             "2.8.9",

@@ -9,7 +9,7 @@
 //! replicas, migration, tests) hold an offset and ask for the bytes after it. While there is no
 //! reader the log is off, and a write costs one relaxed load.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::shard::DbIndex;
@@ -82,8 +82,9 @@ struct Window {
     limit: usize,
     /// The database that a reader at `end` has selected.
     selected: Option<DbIndex>,
-    /// Offset from which on the bytes are kept whatever the limit: they are not on disk yet.
-    pinned: u64,
+    /// Readers that have not come further, whose bytes are kept whatever the limit: by their own
+    /// numbers, with the offset of each.
+    pins: BTreeMap<u64, u64>,
 }
 
 /// The log. See the module's head.
@@ -113,7 +114,7 @@ impl Log {
                 end: 0,
                 limit: limit.max(CHUNK),
                 selected: None,
-                pinned: u64::MAX,
+                pins: BTreeMap::new(),
             }),
         }
     }
@@ -135,9 +136,14 @@ impl Log {
         self.on.store(false, Ordering::Relaxed);
     }
 
-    /// Keeps the bytes from `offset` on whatever the limit; `u64::MAX`: none.
-    pub fn pin(&self, offset: u64) {
-        lock(&self.window).pinned = offset;
+    /// Keeps the bytes from `offset` on whatever the limit, for a reader.
+    pub fn pin(&self, reader: u64, offset: u64) {
+        lock(&self.window).pins.insert(reader, offset);
+    }
+
+    /// A reader is gone.
+    pub fn unpin(&self, reader: u64) {
+        lock(&self.window).pins.remove(&reader);
     }
 
     /// The next record names its database, for a reader that begins there. The caller holds all shard

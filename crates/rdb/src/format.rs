@@ -29,7 +29,7 @@ use ochre_base::compat::Compat;
 
 /// What may stand where a key's type could.
 pub mod opcode {
-    /// Valkey 9: a slot migration that comes in: job:string count:length [first:length last:length].
+    /// Valkey 9: a slot migration that comes in: `job:string count:length [first:length last:length]`.
     pub const SLOT_IMPORT: u8 = 243;
     /// slot:length keys:length expires:length: hints.
     pub const SLOT_INFO: u8 = 244;
@@ -61,19 +61,19 @@ pub mod opcode {
 pub mod kind {
     /// string
     pub const STRING: u8 = 0;
-    /// count [element:string]
+    /// `count [element:string]`
     pub const LIST: u8 = 1;
-    /// count [member:string]
+    /// `count [member:string]`
     pub const SET: u8 = 2;
-    /// count [member:string score], the score as text behind its length:u8; 253 NaN, 254 inf, 255 -inf
+    /// `count [member:string score]`, the score as text behind its length:u8; 253 NaN, 254 inf, 255 -inf
     pub const ZSET: u8 = 3;
-    /// count [field:string value:string]
+    /// `count [field:string value:string]`
     pub const HASH: u8 = 4;
-    /// count [member:string score:f64]
+    /// `count [member:string score:f64]`
     pub const ZSET_2: u8 = 5;
     /// A module's value in the release candidates of Redis 4.0: cannot be told apart, never read.
     pub const MODULE_PRE_RELEASE: u8 = 6;
-    /// module:length [part:length ..]: see the reader.
+    /// `module:length [part:length ..]`: see the reader.
     pub const MODULE: u8 = 7;
     /// string: a zipmap
     pub const HASH_ZIPMAP: u8 = 9;
@@ -85,7 +85,7 @@ pub mod kind {
     pub const ZSET_ZIPLIST: u8 = 12;
     /// string: a ziplist of fields and values
     pub const HASH_ZIPLIST: u8 = 13;
-    /// count [ziplist:string]
+    /// `count [ziplist:string]`
     pub const LIST_QUICKLIST: u8 = 14;
     /// A stream of Redis 5: see the stream writer.
     pub const STREAM_1: u8 = 15;
@@ -93,7 +93,7 @@ pub mod kind {
     pub const HASH_LISTPACK: u8 = 16;
     /// string: a listpack of members and scores
     pub const ZSET_LISTPACK: u8 = 17;
-    /// count [container:length (1 an element as it is, 2 a listpack) string]
+    /// `count [container:length (1 an element as it is, 2 a listpack) string]`
     pub const LIST_QUICKLIST_2: u8 = 18;
     /// A stream of Redis 7.0.
     pub const STREAM_2: u8 = 19;
@@ -101,13 +101,13 @@ pub mod kind {
     pub const SET_LISTPACK: u8 = 20;
     /// A stream of Redis 7.2.
     pub const STREAM_3: u8 = 21;
-    /// Valkey 9: count [field:string value:string expiry:i64, -1 for none]
+    /// Valkey 9: `count [field:string value:string expiry:i64, -1 for none]`
     pub const VALKEY_HASH_EXPIRY: u8 = 22;
-    /// Release candidates of Redis 7.4: count [expiry:length field:string value:string], 0 for none
+    /// Release candidates of Redis 7.4: `count [expiry:length field:string value:string]`, 0 for none
     pub const HASH_EXPIRY_PRE_RELEASE: u8 = 22;
     /// Release candidates of Redis 7.4: string: a listpack of fields, values and expiries
     pub const HASH_LISTPACK_EXPIRY_PRE_RELEASE: u8 = 23;
-    /// earliest:u64 count [1 + expiry - earliest:length, 0 for none, field:string value:string]
+    /// `earliest:u64 count [1 + expiry - earliest:length, 0 for none, field:string value:string]`
     pub const HASH_EXPIRY: u8 = 24;
     /// earliest:u64, string: a listpack of fields, values and expiries (0: none), by expiry, none last
     pub const HASH_LISTPACK_EXPIRY: u8 = 25;

@@ -1,12 +1,12 @@
 //! The RDB format: values as bytes and back, without files, clocks or keys' whereabouts.
 //!
-//! - [`format`]: the numbers, drawn, and the dialects that are written;
+//! - [`mod@format`]: the numbers, drawn, and the dialects that are written;
 //! - [`record`]: a value and what goes with its key, as they are handed over;
 //! - [`save`]: a value, or a key's whole record, as bytes;
 //! - [`writer`]: a file, record by record, to any sink;
 //! - [`load`]: a value from bytes of any published version of either family;
 //! - [`reader`]: a file, item by item, from any [`std::io::Read`];
-//! - [`dump`]: the payloads of DUMP and RESTORE.
+//! - [`mod@dump`]: the payloads of DUMP and RESTORE.
 //!
 //! Everything read is taken for hostile: each nested encoding is checked whole, nothing is allocated for a
 //! length that no bytes stand behind, and whatever is wrong is a [`LoadError`].

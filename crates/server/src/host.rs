@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ochre_config::{Id, Settings, table};
 use ochre_engine::engine::{Engine, Facts, Host, LastSave};
@@ -24,6 +24,8 @@ pub(crate) struct Process {
     clock: &'static Clock,
     listening: &'static Listening,
     aof: &'static Aof,
+    /// Set once the engine is there.
+    engine: OnceLock<&'static Engine>,
     fixed: Facts,
     /// Event loops.
     loops: usize,
@@ -72,6 +74,7 @@ impl Process {
             clock,
             listening,
             aof,
+            engine: OnceLock::new(),
             fixed,
             loops: settings.io_threads.max(1),
             startup_memory: ochre_base::memory::used(),
@@ -84,6 +87,23 @@ impl Process {
         std::env::set_current_dir(&settings.dir)?;
         let mut folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(std::mem::replace(&mut folder, settings.dir.clone()))
+    }
+
+    /// Tells of the engine, which is made after this.
+    pub(crate) fn attach(&self, engine: &'static Engine) {
+        self.engine.get_or_init(|| engine);
+    }
+
+    /// Begins or ends the append-only file. When a snapshot is under way it begins with its end.
+    fn switch_aof(&self, engine: &'static Engine, on: bool) {
+        let now_s = self.clock.now().unix_ms / 1000;
+        if !on {
+            self.aof.finish(engine, now_s);
+            self.aof.switch_off(engine);
+        } else if !self.aof.is_on() && engine.saves.begin_rewrite(now_s) {
+            // A failure is in the log and in INFO; the loop's periodic work tries again.
+            drop(self.rewrite_aof(engine));
+        }
     }
 
     fn go_back(&self, before: PathBuf) {
@@ -155,6 +175,11 @@ impl Process {
         }
         crate::crash::configure(settings.crash_log);
         log::configure(settings);
+        if changed.contains(&const { table::id("appendonly") })
+            && let Some(engine) = self.engine.get()
+        {
+            self.switch_aof(engine, settings.append_only);
+        }
         Ok(())
     }
 }

@@ -147,6 +147,12 @@ impl Maintenance {
             ochre_engine::field_expiry::run(engine, lp, (self.owner, self.loops), || {
                 clock.ticks_ns() - began_ns >= slice
             });
+        let elapsed_ms = (clock.ticks_ns() - began_ns) / 1_000_000;
+        let threshold_ms = lp.live.settings.latency_monitor_threshold_ms;
+        if threshold_ms > 0 && elapsed_ms >= threshold_ms {
+            let now_s = lp.now.unix_ms / 1000;
+            engine.latency(|monitor| monitor.add("expire-cycle", now_s, elapsed_ms));
+        }
         self.more = done.out_of_time || fields_left;
         let mut stats = engine.stats(lp.index);
         stats.expired_keys += done.keys;

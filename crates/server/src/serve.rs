@@ -137,12 +137,14 @@ fn run_loops(config: Config, settings: &Settings, manager: &Manager) -> anyhow::
         run_id,
         manager.name(),
     );
+    let host: &'static Process = Box::leak(Box::new(host));
     let live = Live::of(settings.clone());
-    let engine = Engine::new(mailboxes, live, config, BACKLOG_BYTES, &[], Box::new(host));
+    let engine = Engine::new(mailboxes, live, config, BACKLOG_BYTES, &[], host);
     let engine: &'static Engine = Box::leak(Box::new(engine));
     engine.acl.load_at_start(engine, settings).map_err(|reason| {
         anyhow::anyhow!("Aborting Ochre startup because of ACL errors: {reason}")
     })?;
+    host.attach(engine);
     signals::watch(engine)?;
     log::notice("Server initialized");
     let began = shared.clock.now();

@@ -86,8 +86,7 @@ pub(super) const ROWS: &[Directive] = &[
         "0",
         "Refuse writes with fewer replicas in touch.",
     )
-    .also(&["min-slaves-to-write"])
-    .later("replication"),
+    .also(&["min-slaves-to-write"]),
     row(
         "min-replicas-max-lag",
         count(0, INT_MAX, "seconds"),

@@ -424,7 +424,7 @@ fn entries_that_were_given_back() {
         let (as_peer, theirs) = (Server::ochre(&["--compat", compat]), Server::start(&peer, &[]));
         let (mut as_peer, mut theirs) = (as_peer.client(), theirs.client());
         for (from, to) in [(0, 1), (1, 2), (2, 1)] {
-            let mut clients = [&mut ours, &mut as_peer, &mut theirs];
+            let clients = [&mut ours, &mut as_peer, &mut theirs];
             let payload = clients[from].cmd(&["DUMP", "x"]);
             let payload = payload.bytes().unwrap();
             let reply = clients[to].cmd(&[&b"RESTORE"[..], b"x", b"0", payload, b"REPLACE"]);

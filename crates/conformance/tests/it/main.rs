@@ -12,6 +12,7 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
+mod acl;
 mod bitmap;
 mod blocking;
 mod client;

@@ -299,7 +299,7 @@ fn describe_keys(keys: &KeySpec, reply: &mut Reply<'_>) {
 fn list(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     let registry = &turn.engine.registry;
     let chosen: Vec<&Row> = match args[2..] {
-        [] => registry.rows().iter().filter(|row| row.parent.is_none()).collect(),
+        [] => registry.rows().iter().collect(),
         [word, kind, value] if is(word, "filterby") => {
             let rows = registry.rows().iter();
             if is(kind, "module") {

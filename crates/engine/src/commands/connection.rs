@@ -4,6 +4,7 @@ use ochre_command::args::is;
 use ochre_command::outcome::{DB_OUT_OF_RANGE, SYNTAX};
 use ochre_command::spec::{Flags, Group};
 use ochre_command::{ReplyError, Result};
+use ochre_config::Compat;
 use ochre_resp::Protocol;
 
 use crate::acl;
@@ -153,11 +154,16 @@ fn hello(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
         acl::log_in(turn, user, password, args[0])?;
     }
     if !turn.session.access.authenticated {
-        return Err(ReplyError::fixed(
+        // Redis 7.0 shows the form without a version.
+        let form = match turn.live().settings.compat {
+            Compat::Redis70 => "HELLO",
+            _ => "HELLO <proto>",
+        };
+        return Err(ReplyError::new(format!(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
-             HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and \
-             select the RESP protocol version at the same time",
-        ));
+             {form} AUTH <user> <pass> option can be used to authenticate the client and select the \
+             RESP protocol version at the same time"
+        )));
     }
     if let Some(name) = name {
         turn.session.info.change_names(|names| names.name = name);

@@ -19,7 +19,7 @@
 //! readers refuse it, which is better than a loss that nobody sees. Fields past their time are saved.
 //!
 //! Nothing here keeps state or fails; O(size of the value), and a small collection is built once more as
-//! a listpack. Source: see [`format`](crate::format).
+//! a listpack. Source: see [`format`](mod@crate::format).
 
 mod collection;
 mod stream;

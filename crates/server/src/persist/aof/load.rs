@@ -20,7 +20,7 @@ use ochre_keyspace::lazyfree::Bin;
 use ochre_resp::request::Args;
 use ochre_resp::{Limits, Parsed, Parser};
 
-use super::{Aof, State, open_increment};
+use super::{Aof, PIN, State, open_increment};
 use crate::host::reason;
 use crate::log;
 
@@ -80,7 +80,7 @@ impl Aof {
         engine.log.turn_on();
         state.written = engine.log.end();
         state.synced = state.written;
-        engine.log.pin(state.written);
+        engine.log.pin(PIN, state.written);
         self.on.store(true, Ordering::Release);
     }
 

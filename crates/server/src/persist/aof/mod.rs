@@ -36,6 +36,8 @@ use ochre_engine::engine::Engine;
 use crate::host::reason;
 use crate::log;
 
+/// Its number among the log's readers; clients' are their ids, from 1.
+const PIN: u64 = 0;
 /// Time between two syncs under `everysec`.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// Time between two lines in the log about the same failure, in seconds.
@@ -242,7 +244,7 @@ fn write_pending(
         state.file_bytes += scratch.len() as u64;
         state.written = end;
         state.noted_s = now_s;
-        engine.log.pin(end);
+        engine.log.pin(PIN, end);
     } else if result.is_err() {
         // Part of it may be there: it goes, so that what follows begins at a record.
         file.set_len(state.file_bytes)?;

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use ochre_base::clock::Now;
 use ochre_engine::engine::Engine;
 
-use super::{Aof, open_increment, write_pending};
+use super::{Aof, PIN, open_increment, write_pending};
 use crate::host::reason;
 use crate::log;
 use crate::persist::save;
@@ -70,7 +70,7 @@ impl Aof {
                 switched = write_pending(&mut state, engine, settings, now_s);
             }
             engine.log.select_again();
-            engine.log.pin(state.written);
+            engine.log.pin(PIN, state.written);
             let old = state.file.replace(next);
             state.to_sync.extend(old);
             state.other_bytes += std::mem::take(&mut state.file_bytes);
@@ -105,7 +105,7 @@ impl Aof {
         let _all = engine.shards.lock_all();
         self.on.store(false, Ordering::Release);
         engine.log.turn_off();
-        engine.log.pin(u64::MAX);
+        engine.log.unpin(PIN);
         let mut state = self.state();
         state.file = None;
         state.file_bytes = 0;
