@@ -236,8 +236,8 @@ impl Window {
     fn trim(&mut self) {
         while self.chunks.len() > 1 {
             let first = self.chunks[0].len() as u64;
-            if self.end - self.start - first < self.limit as u64 || self.start + first > self.pinned
-            {
+            let next = self.start + first;
+            if self.end - next < self.limit as u64 || self.pins.values().any(|pin| next > *pin) {
                 break;
             }
             self.start += first;

@@ -16,6 +16,7 @@ pub mod list;
 pub mod packed;
 pub mod page;
 pub mod set;
+pub mod sketch;
 pub mod stream;
 pub mod table;
 pub mod value;

@@ -23,8 +23,8 @@
 //! the documentation of the BF, CF, CMS, TOPK and TDIGEST commands on redis.io and valkey.io.
 
 pub mod bloom;
-pub(crate) mod codec;
 pub mod cms;
+pub(crate) mod codec;
 pub mod cuckoo;
 pub mod hash;
 pub mod pages;

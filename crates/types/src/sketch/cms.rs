@@ -105,9 +105,9 @@ impl Cms {
     fn sum(sources: &[(&Self, i64)], width: u64, depth: u64) -> Result<Self, Overflow> {
         let mut merged = Self::new(width, depth).map_err(|TooLarge| Overflow)?;
         for at in 0..merged.counters.len() {
-            let parts = sources.iter().map(|(one, weight)| {
-                i128::from(one.counters.cell(at)) * i128::from(*weight)
-            });
+            let parts = sources
+                .iter()
+                .map(|(one, weight)| i128::from(one.counters.cell(at)) * i128::from(*weight));
             // At most 2^32 sources of 2^95 each would be needed to overflow.
             let sum = u32::try_from(parts.sum::<i128>()).map_err(|_| Overflow)?;
             if sum != 0 {
@@ -191,29 +191,33 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
+           #![proptest_config(ProptestConfig::with_cases(48))]
 
-        /// A merge of two sketches is the sketch of both streams.
-        #[test]
-        fn merging_adds(
-            left in prop::collection::vec((0u8..30, 0u64..1000), 0..60),
-            right in prop::collection::vec((0u8..30, 0u64..1000), 0..60),
-            weight in 1i64..5,
-        ) {
-            let sketch = |items: &[(u8, u64)], times: u64| {
-                let mut cms = Cms::new(50, 4).unwrap();
-                items.iter().for_each(|(item, by)| drop(cms.add(&[*item], by * times)));
-                cms
-            };
-            let merged = Cms::merged(&[(&sketch(&left, 1), 1), (&sketch(&right, 1), weight)]);
-            let mut both = sketch(&left, 1);
-            right.iter().for_each(|(item, by)| drop(both.add(&[*item], by * weight as u64)));
-            let bytes = |cms: &Cms| {
-                let mut out = Vec::new();
-                cms.encode(&mut out);
-                out
-            };
-            prop_assert_eq!(bytes(&merged.unwrap().unwrap()), bytes(&both));
-        }
+           /// A merge of two sketches is the sketch of both streams.
+           #[test]
+           fn merging_adds(
+               left in prop::collection::vec((0u8..30, 0u64..1000), 0..60),
+               right in prop::collection::vec((0u8..30, 0u64..1000), 0..60),
+               weight in 1i64..5,
+           ) {
+               let sketch = |items: &[(u8, u64)], times: u64| {
+                   let mut cms = Cms::new(50, 4).unwrap();
+                   for (item, by) in items {
+    cms.add(&[*item], by * times).unwrap();
     }
+                   cms
+               };
+               let merged = Cms::merged(&[(&sketch(&left, 1), 1), (&sketch(&right, 1), weight)]);
+               let mut both = sketch(&left, 1);
+               for (item, by) in &right {
+    both.add(&[*item], by * weight as u64).unwrap();
+    }
+               let bytes = |cms: &Cms| {
+                   let mut out = Vec::new();
+                   cms.encode(&mut out);
+                   out
+               };
+               prop_assert_eq!(bytes(&merged.unwrap().unwrap()), bytes(&both));
+           }
+       }
 }

@@ -19,7 +19,7 @@
 //! 4   u16  expansion        a power of two up to 32768, or 0: no further table
 //! 6   u16  tables           1 ..= TABLES_MAX
 //! 8   u64  removed
-//! 16  16 bytes for each:    u64 buckets, a power of two; u64 items in it
+//! 16  u64  buckets of each  a power of two
 //! ```
 //!
 //! Invariants: the number of slots that are not free is the sum of `items`; only the newest table may be
@@ -301,7 +301,7 @@ impl Cuckoo {
 
     /// The header of a dump: everything but the slots.
     pub fn header(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(16 + 16 * self.tables.len());
+        let mut out = Vec::with_capacity(16 + 8 * self.tables.len());
         let tables = self.tables.len() as u16;
         for field in [self.bucket_size, self.max_iterations, self.expansion, tables] {
             out.extend_from_slice(&field.to_le_bytes());
@@ -309,13 +309,11 @@ impl Cuckoo {
         out.extend_from_slice(&self.removed.to_le_bytes());
         for table in &self.tables {
             out.extend_from_slice(&table.buckets.to_le_bytes());
-            out.extend_from_slice(&table.items.to_le_bytes());
         }
         out
     }
 
-    /// A filter as a header describes it, with free slots only. The items are those of the header: they
-    /// are to be loaded next.
+    /// A filter as a header describes it, with free slots only.
     pub fn from_header(bytes: &[u8]) -> Result<Self, Corrupt> {
         let mut from = Reader::new(bytes);
         let cuckoo = Self::read_header(&mut from)?;
@@ -335,16 +333,12 @@ impl Cuckoo {
         }
         let (mut tables, mut left) = (Vec::with_capacity(count), BYTES_MAX);
         for _ in 0..count {
-            let (buckets, items) = (from.u64()?, from.u64()?);
+            let buckets = from.u64()?;
             if !buckets.is_power_of_two() {
                 return Err(Corrupt);
             }
-            let mut table = Table::new(buckets, bucket_size, left).map_err(|TooLarge| Corrupt)?;
+            let table = Table::new(buckets, bucket_size, left).map_err(|TooLarge| Corrupt)?;
             left -= table.slots.len();
-            if items > table.slots.len() as u64 {
-                return Err(Corrupt);
-            }
-            table.items = items;
             tables.push(table);
         }
         Ok(Self { tables, bucket_size, max_iterations, expansion, removed })
@@ -373,8 +367,16 @@ impl Cuckoo {
         for table in &mut self.tables {
             let bytes = table.slots.len() as u64;
             if from < bytes {
-                table.slots.write_bytes(from as usize, chunk)?;
-                table.recount();
+                let start = from as usize;
+                let taken = |slots: &Pages<u8>| {
+                    (start..start + chunk.len()).filter(|at| slots.cell(*at) != 0).count() as u64
+                };
+                if chunk.len() as u64 > bytes - from {
+                    return Err(Corrupt);
+                }
+                let before = taken(&table.slots);
+                table.slots.write_bytes(start, chunk)?;
+                table.items = table.items - before + taken(&table.slots);
                 return Ok(());
             }
             from -= bytes;
@@ -391,16 +393,10 @@ impl Cuckoo {
         let mut cuckoo = Self::read_header(from)?;
         for table in &mut cuckoo.tables {
             table.slots = Pages::decode(table.slots.len(), from)?;
-            table.recount();
+            let taken = (0..table.slots.len()).filter(|at| table.slots.cell(*at) != 0);
+            table.items = taken.count() as u64;
         }
         Ok(cuckoo)
-    }
-}
-
-impl Table {
-    /// What foreign bytes say of the number of items is not believed. O(slots).
-    fn recount(&mut self) {
-        self.items = (0..self.slots.len()).filter(|at| self.slots.cell(*at) != 0).count() as u64;
     }
 }
 
