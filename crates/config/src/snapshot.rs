@@ -370,6 +370,8 @@ pub struct Settings {
     pub stop_writes_on_save_error: bool,
     /// `min-replicas-to-write`; 0: writes need none
     pub min_replicas: u64,
+    /// `repl-ping-replica-period`, in milliseconds.
+    pub replica_ping_ms: i64,
     /// `appendonly`
     pub append_only: bool,
     /// `appendfsync`
@@ -492,6 +494,7 @@ impl Settings {
             rdb_incremental_fsync: config.boolean(const { id("rdb-save-incremental-fsync") }),
             stop_writes_on_save_error: config.boolean(const { id("stop-writes-on-bgsave-error") }),
             min_replicas: view.number(const { id("min-replicas-to-write") }),
+            replica_ping_ms: config.int(const { id("repl-ping-replica-period") }) * 1000,
             append_only: config.boolean(const { id("appendonly") }),
             append_sync: AppendSync::of(config.int(const { id("appendfsync") })),
             append_folder: PathBuf::from(text_of(config.text(const { id("appenddirname") }))),

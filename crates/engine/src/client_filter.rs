@@ -13,7 +13,7 @@ use ochre_config::Compat;
 use crate::engine::Engine;
 use crate::session::{
     ClientInfo, FLAG_BLOCKED, FLAG_CAPA_REDIRECT, FLAG_CLOSING, FLAG_MONITOR, FLAG_MULTI,
-    FLAG_NO_EVICT, FLAG_NO_TOUCH, FLAG_PUBSUB, FLAG_TRACKING, FLAG_TRACKING_BCAST,
+    FLAG_NO_EVICT, FLAG_NO_TOUCH, FLAG_PUBSUB, FLAG_REPLICA, FLAG_TRACKING, FLAG_TRACKING_BCAST,
     FLAG_TRACKING_BROKEN,
 };
 
@@ -198,9 +198,10 @@ fn holds(test: &Test, info: &ClientInfo, now: i64) -> bool {
         }
         Test::User(user) => **user == *info.user(),
         Test::Kind(kind) => match kind {
-            Kind::Normal => !info.has_flag(FLAG_PUBSUB),
+            Kind::Normal => !info.has_flag(FLAG_PUBSUB) && !info.has_flag(FLAG_REPLICA),
+            Kind::Replica => info.has_flag(FLAG_REPLICA),
             Kind::Pubsub => info.has_flag(FLAG_PUBSUB),
-            Kind::Primary | Kind::Replica => false,
+            Kind::Primary => false,
         },
         Test::Flags(wanted) => {
             let have = flags_of(info);
@@ -221,6 +222,7 @@ fn holds(test: &Test, info: &ClientInfo, now: i64) -> bool {
 
 fn flags_of(info: &ClientInfo) -> String {
     let letters = [
+        (FLAG_REPLICA, 'S'),
         (FLAG_MONITOR, 'O'),
         (FLAG_PUBSUB, 'P'),
         (FLAG_MULTI, 'x'),

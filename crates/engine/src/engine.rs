@@ -18,6 +18,7 @@ use crate::clients::Clients;
 use crate::live::Live;
 use crate::mailbox::{Mailbox, Message};
 use crate::registry::{Registry, SessionRow};
+use crate::replicas::Replicas;
 use crate::saves::Saves;
 use crate::tracking;
 
@@ -74,6 +75,15 @@ pub trait Host: Send + Sync {
 
     /// Loads the configured snapshot on top of what there is: DEBUG RELOAD.
     fn reload(&self, engine: &'static Engine) -> Result<(), String>;
+
+    /// Takes a snapshot for a replica, on a thread of its own, and posts it to the client's loop.
+    /// `announces` is passed on.
+    fn send_snapshot(
+        &self,
+        engine: &'static Engine,
+        client: (u16, u64),
+        announces: bool,
+    ) -> io::Result<()>;
 
     /// Rewrites the append-only file, on a thread of its own. The right to do so was claimed
     /// ([`Saves::begin_rewrite`]).
@@ -211,6 +221,8 @@ pub struct Engine {
     pub pubsub_clients: AtomicU32,
     /// Snapshots.
     pub saves: Saves,
+    /// Replicas.
+    pub replicas: Replicas,
     /// Client-side caching.
     pub tracking: tracking::Shared,
     /// What listeners of the keyspace want: notify-keyspace-events, and whether clients cache by
@@ -267,6 +279,7 @@ impl Engine {
             channels: Channels::default(),
             pubsub_clients: AtomicU32::new(0),
             saves: Saves::default(),
+            replicas: Replicas::new(host.facts().run_id),
             tracking: tracking::Shared::default(),
             interest,
             host,

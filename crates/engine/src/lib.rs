@@ -26,6 +26,7 @@ pub mod pipeline;
 pub mod pubsub;
 pub mod registry;
 pub mod replay;
+pub mod replicas;
 pub mod saves;
 pub mod script;
 pub mod session;

@@ -48,10 +48,30 @@ pub enum Message {
         /// Why the clients get it.
         cause: Cause,
     },
+    /// A replica's snapshot; none: it could not be taken.
+    Snapshot {
+        /// The replica's client.
+        client: u64,
+        /// The file.
+        snapshot: Option<Snapshot>,
+    },
     /// A line for the loop's monitors.
     Monitor(Arc<[u8]>),
     /// Paused clients may go on, or the configuration changed: look around.
     LookAround,
+}
+
+/// A snapshot to be sent to a replica.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Its file, from the start.
+    pub file: std::fs::File,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// The log's offset at its cut.
+    pub offset: u64,
+    /// The replica wants to be told of the stream's name and offset first.
+    pub announces: bool,
 }
 
 /// How a mailbox wakes its loop.

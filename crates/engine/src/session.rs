@@ -13,6 +13,7 @@ use ochre_resp::Protocol;
 use crate::acl::Access;
 use crate::pubsub::Subscriptions;
 use crate::registry::RowId;
+use crate::replicas::Replica;
 use crate::tracking::Tracking;
 
 /// What other loops may read of a client.
@@ -99,6 +100,9 @@ pub const FLAG_TRACKING: u32 = 1 << 10;
 pub const FLAG_TRACKING_BCAST: u32 = 1 << 11;
 /// Flag of [`ClientInfo`]: the client it redirects invalidations to has gone.
 pub const FLAG_TRACKING_BROKEN: u32 = 1 << 12;
+
+/// Flag of [`ClientInfo`]: a replica.
+pub const FLAG_REPLICA: u32 = 1 << 13;
 
 /// A client's names.
 #[derive(Debug, Default, Clone)]
@@ -236,6 +240,28 @@ pub struct Watch {
     pub was_live: bool,
 }
 
+/// What a replica has said of itself before it asks for the stream.
+#[derive(Debug, Default, Clone)]
+pub struct ReplicaSays {
+    /// The port it listens on.
+    pub port: u16,
+    /// The address it wants to be known by.
+    pub ip: Option<String>,
+    /// It understands that the stream's name may change.
+    pub psync2: bool,
+}
+
+/// A client that is a replica: where it stands.
+#[derive(Debug)]
+pub struct ReplicaState {
+    /// The shared part.
+    pub replica: Arc<Replica>,
+    /// The log's offset up to which it was sent.
+    pub offset: u64,
+    /// The rest of the snapshot that is being sent.
+    pub file: Option<std::fs::File>,
+}
+
 /// CLIENT REPLY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReplyMode {
@@ -288,6 +314,10 @@ pub struct Session {
     pub subscriptions: Option<Box<Subscriptions>>,
     /// CLIENT TRACKING.
     pub tracking: Option<Box<Tracking>>,
+    /// What it has said of itself by REPLCONF.
+    pub replica_says: ReplicaSays,
+    /// It is a replica.
+    pub replica: Option<Box<ReplicaState>>,
 }
 
 impl Session {
@@ -311,6 +341,8 @@ impl Session {
             no_touch: false,
             subscriptions: None,
             tracking: None,
+            replica_says: ReplicaSays::default(),
+            replica: None,
         }
     }
 

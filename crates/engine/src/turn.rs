@@ -49,6 +49,8 @@ pub struct LoopState {
     /// Clients of this loop that were blocked, unblocked or paused by the commands of this turn, for
     /// the loop to look after.
     pub attention: Vec<u64>,
+    /// Clients of this loop that have become replicas in this turn.
+    pub new_replicas: Vec<u64>,
     /// It serves the clients of a loop whose thread a script holds, with its locks: nothing that takes
     /// a shard's lock may run.
     pub in_place: bool,
@@ -84,6 +86,7 @@ impl LoopState {
             calls: Vec::new(),
             errors: Vec::new(),
             attention: Vec::new(),
+            new_replicas: Vec::new(),
             in_place: false,
             pump: None,
         }

@@ -179,6 +179,11 @@ impl Log {
         window.end
     }
 
+    /// Most bytes held for readers that come back.
+    pub fn limit(&self) -> usize {
+        lock(&self.window).limit
+    }
+
     /// Offset after the last byte.
     pub fn end(&self) -> u64 {
         lock(&self.window).end

@@ -5,6 +5,7 @@
 //! Nothing here blocks but the wait, and the wait ends with an event, a message, or the next timer.
 //!
 //! - [`accept`]: new connections, from the listening sockets to the loop that owns them;
+//! - [`replicas`]: the stream to replicas;
 //! - [`waiting`]: clients that wait in a blocking command or for the end of a pause;
 //! - [`busy`]: the other clients, while a script runs too long;
 //! - [`push`]: what reaches a client without its asking;
@@ -14,6 +15,7 @@ mod accept;
 mod busy;
 mod limits;
 mod push;
+mod replicas;
 mod waiting;
 
 use std::collections::{BTreeSet, HashMap};
@@ -138,6 +140,14 @@ struct Io {
     /// Clients held back by a pause.
     paused: Vec<u64>,
     memory: limits::MemoryWatch,
+    /// Clients that are replicas.
+    replicas: Vec<u64>,
+    /// The replicas' outputs could be filled further.
+    feeding: bool,
+    /// The log's end when other loops were last told of it.
+    fed: u64,
+    /// When replicas were last sent a PING, in Unix milliseconds.
+    pinged_ms: i64,
 }
 
 impl Io {
@@ -209,6 +219,8 @@ impl EventLoop {
             self.look_after();
             self.run_timers();
             self.write_log();
+            self.io.feeding = self.feed_replicas();
+            self.wake_feeders();
             self.flush_all();
             self.end_turn(began);
         }
@@ -281,7 +293,7 @@ impl EventLoop {
     }
 
     fn timeout(&self) -> Duration {
-        if !self.io.unread.is_empty() {
+        if !self.io.unread.is_empty() || self.io.feeding {
             return Duration::ZERO;
         }
         let mut ms = self.maintenance.wait_ms(&self.lp);
@@ -401,6 +413,10 @@ impl EventLoop {
         transaction::drop_watches(self.engine, session);
         pubsub::unsubscribe_all(self.engine, session);
         tracking::stop(self.engine, session);
+        if session.replica.is_some() {
+            self.engine.replicas.remove(session.id());
+            self.engine.log.unpin(session.id());
+        }
         if session.monitor {
             self.engine.monitors.fetch_sub(1, Ordering::Relaxed);
         }
@@ -428,6 +444,7 @@ impl EventLoop {
             Message::Invalidate { clients, names, cause } => {
                 self.invalidate(&clients, &names, cause);
             }
+            Message::Snapshot { client, snapshot } => self.start_stream(client, snapshot),
             Message::Monitor(line) => self.show_monitors(&line),
             Message::LookAround => self.resume_paused(),
         }
@@ -441,6 +458,7 @@ impl EventLoop {
             if self.lp.index == 0 {
                 self.engine.measure(self.lp.now.mono_us);
                 self.keep_aof();
+                self.ping_replicas();
                 if save::when_due(self.engine, self.lp.now.unix_ms / 1000) {
                     // A failure is in the log and in INFO; there is a next time.
                     drop(self.engine.host.save_in_background(self.engine));

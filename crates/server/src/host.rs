@@ -15,7 +15,7 @@ use ochre_engine::engine::{Engine, Facts, Host, LastSave};
 use crate::clock::Clock;
 use crate::listening::Listening;
 use crate::persist::aof::Aof;
-use crate::persist::{load, save};
+use crate::persist::{load, save, sync};
 use crate::{log, open_files};
 
 /// The process, as the engine sees it.
@@ -271,6 +271,17 @@ impl Host for Process {
         load::load(engine, &path, self.clock.now()).map(drop).inspect_err(|why| {
             log::warning(&format!("Error loading the DB: {why}"));
         })
+    }
+
+    fn send_snapshot(
+        &self,
+        engine: &'static Engine,
+        client: (u16, u64),
+        announces: bool,
+    ) -> io::Result<()> {
+        let clock = self.clock;
+        let thread = std::thread::Builder::new().name("sync".into());
+        thread.spawn(move || sync::send(engine, &|| clock.now(), client, announces)).map(drop)
     }
 
     fn rewrite_aof(&self, engine: &'static Engine) -> io::Result<()> {

@@ -40,6 +40,7 @@ mod persistence;
 mod process;
 mod protocol;
 mod pubsub;
+mod replication;
 mod scan;
 mod scripting;
 mod set;

@@ -153,7 +153,7 @@ fn section(numbers: &Numbers<'_>, name: &str, out: &mut String) {
         "persistence" => persistence(numbers, out),
         "threads" => threads(numbers, out),
         "stats" => stats(numbers, out),
-        "replication" => replication(out),
+        "replication" => replication(numbers, out),
         "cpu" => cpu(numbers, out),
         "modules" => out.push_str("# Modules\r\n"),
         "commandstats" => commandstats(numbers, out),
@@ -419,9 +419,9 @@ fn stats(numbers: &Numbers<'_>, out: &mut String) {
         "instantaneous_input_repl_kbps": "0.00",
         "instantaneous_output_repl_kbps": "0.00",
         "rejected_connections": stats.rejected_connections,
-        "sync_full": 0,
-        "sync_partial_ok": 0,
-        "sync_partial_err": 0,
+        "sync_full": engine.replicas.full.load(Ordering::Relaxed),
+        "sync_partial_ok": engine.replicas.partial.load(Ordering::Relaxed),
+        "sync_partial_err": engine.replicas.refused.load(Ordering::Relaxed),
         "expired_keys": stats.expired_keys,
         "expired_subkeys": stats.expired_fields,
         "expired_fields": stats.expired_fields,
@@ -475,20 +475,38 @@ fn stats(numbers: &Numbers<'_>, out: &mut String) {
     );
 }
 
-fn replication(out: &mut String) {
+fn replication(numbers: &Numbers<'_>, out: &mut String) {
+    let engine = numbers.turn.engine;
+    let replicas = engine.replicas.all();
+    let (start, end) = (engine.log.start(), engine.log.end());
     out.push_str("# Replication\r\n");
+    fields!(out, "role": "master", "connected_slaves": replicas.len(),);
+    for (at, replica) in replicas.iter().enumerate() {
+        let lag_ms = numbers.turn.lp.now.unix_ms - replica.acknowledged_ms.load(Ordering::Relaxed);
+        let state = match replica.online.load(Ordering::Relaxed) {
+            true => "online",
+            false => "wait_bgsave",
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(
+            out,
+            "slave{at}:ip={},port={},state={state},offset={},lag={}\r\n",
+            replica.ip,
+            replica.port.load(Ordering::Relaxed),
+            replica.acknowledged.load(Ordering::Relaxed),
+            lag_ms / 1000,
+        );
+    }
     fields!(out,
-        "role": "master",
-        "connected_slaves": 0,
         "master_failover_state": "no-failover",
-        "master_replid": "0000000000000000000000000000000000000000",
+        "master_replid": engine.replicas.id,
         "master_replid2": "0000000000000000000000000000000000000000",
-        "master_repl_offset": 0,
+        "master_repl_offset": end,
         "second_repl_offset": -1,
-        "repl_backlog_active": 0,
-        "repl_backlog_size": 1_048_576,
-        "repl_backlog_first_byte_offset": 0,
-        "repl_backlog_histlen": 0,
+        "repl_backlog_active": u8::from(engine.log.is_on()),
+        "repl_backlog_size": engine.log.limit(),
+        "repl_backlog_first_byte_offset": start + 1,
+        "repl_backlog_histlen": end - start,
     );
 }
 

@@ -14,6 +14,7 @@ pub mod logs;
 pub mod memory;
 pub mod persistence;
 pub mod pubsub;
+pub mod replication;
 pub mod scripting;
 pub mod server;
 mod tracking;
@@ -37,6 +38,7 @@ pub const TABLES: &[&[SessionRow]] = &[
     persistence::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,
+    replication::COMMANDS,
     server::COMMANDS,
     transaction::COMMANDS,
 ];

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use ochre_command::args::is;
 use ochre_command::outcome::{NOT_INTEGER, SYNTAX};
-use ochre_command::spec::{Categories, Flags, Group};
+use ochre_command::spec::{Flags, Group};
 use ochre_command::{ReplyError, Result};
 
 use crate::engine::LastSave;
@@ -43,9 +43,6 @@ pub const COMMANDS: &[SessionRow] =
             "O(N) when saving, with N the number of keys",
             "[NOSAVE | SAVE] [NOW] [FORCE] [SAFE] [FAILOVER] [ABORT]",
         ),
-        SessionRow::new("role", 1, ANYWHERE.union(Flags::NOSCRIPT), Group::Server, role)
-            .also(Categories::ADMIN.union(Categories::DANGEROUS))
-            .docs("2.8.12", "Gives the server's part in replication.", "O(1)", ""),
     ];
 
 fn time(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
@@ -132,14 +129,5 @@ fn shutdown(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     turn.engine.stopping.store(true, Ordering::Relaxed);
     turn.engine.tell_all(|| Message::LookAround);
     turn.session.close_after_reply = true;
-    Ok(())
-}
-
-fn role(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
-    let mut reply = turn.reply();
-    reply.array(3);
-    reply.bulk("master");
-    reply.integer(0);
-    reply.empty_array();
     Ok(())
 }

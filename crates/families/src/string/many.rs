@@ -130,7 +130,8 @@ fn msetex(ctx: &mut Ctx<'_>) -> Result {
         match options.condition {
             Condition::Absent => !exists(),
             Condition::Present => exists(),
-            Condition::Always | Condition::Equals(_) => true,
+            // The syntax of this command has no other.
+            _ => true,
         }
     });
     if met {

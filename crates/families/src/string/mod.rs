@@ -5,7 +5,7 @@
 //! header and the line end, and `Work::blobs` the place between them with the shared bytes, which
 //! the engine sends from where they are.
 //!
-//! Source: documentation of the string commands of Redis 8.0 and Valkey 9.1.
+//! Source: documentation of the string commands of Redis 8.8 and Valkey 9.1.
 
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ use ochre_command::{Ctx, Reply};
 use ochre_keyspace::db::Text;
 
 pub mod change;
+pub mod digest;
+pub mod increx;
 pub mod lcs;
 pub mod many;
 pub mod number;

@@ -1,4 +1,4 @@
-//! The options of SET, GETEX and MSETEX, and times given as seconds or milliseconds.
+//! The options of SET, DELEX, GETEX and MSETEX, and times given as seconds or milliseconds.
 //!
 //! Options may come in any order and may repeat; those that exclude each other are a syntax error.
 //! A time is resolved to absolute milliseconds only after the whole syntax was read, as upstream
@@ -6,7 +6,13 @@
 
 use ochre_base::clock::Millis;
 use ochre_command::args::{Cursor, int, is};
-use ochre_command::outcome::{self, Result};
+use ochre_command::outcome::{self, ReplyError, Result};
+
+use super::digest;
+
+/// A digest that cannot be one.
+const BAD_DIGEST: ReplyError =
+    ReplyError::fixed("ERR must be exactly 16 hexadecimal characters");
 
 /// How a command's argument gives a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +28,8 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    fn of(word: &[u8]) -> Option<Self> {
+    /// The unit that an option's word stands for.
+    pub(super) fn of(word: &[u8]) -> Option<Self> {
         let unit = match word.len() {
             2 if is(word, "ex") => Self::Seconds,
             2 if is(word, "px") => Self::Millis,
@@ -84,6 +91,66 @@ pub(super) enum Condition<'a> {
     Present,
     /// IFEQ: when the key holds this string.
     Equals(&'a [u8]),
+    /// IFNE: when it does not; an absent key holds nothing.
+    Differs(&'a [u8]),
+    /// IFDEQ: when this is the digest of what the key holds.
+    Digests(&'a [u8]),
+    /// IFDNE: when it is not; an absent key has no digest.
+    DigestsNot(&'a [u8]),
+}
+
+impl<'a> Condition<'a> {
+    /// Whether a word begins a condition on the string that the key holds.
+    pub(super) fn is_comparison(word: &[u8]) -> bool {
+        ["ifeq", "ifne", "ifdeq", "ifdne"].iter().any(|known| is(word, known))
+    }
+
+    /// The condition of a word and what stands behind it; none if it is no such word.
+    pub(super) fn comparison(word: &[u8], wanted: &'a [u8]) -> Option<Self> {
+        Some(match () {
+            () if is(word, "ifeq") => Self::Equals(wanted),
+            () if is(word, "ifne") => Self::Differs(wanted),
+            () if is(word, "ifdeq") => Self::Digests(wanted),
+            () if is(word, "ifdne") => Self::DigestsNot(wanted),
+            () => return None,
+        })
+    }
+
+    /// Refuses a digest of the wrong length. Nothing else is asked of it, as upstream does: what is
+    /// no hexadecimal number equals no digest.
+    pub(super) fn check(self) -> Result {
+        match self {
+            Self::Digests(text) | Self::DigestsNot(text) if text.len() != digest::LEN => {
+                Err(BAD_DIGEST)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the condition looks at the string that the key holds.
+    pub(super) fn compares(self) -> bool {
+        matches!(
+            self,
+            Self::Equals(_) | Self::Differs(_) | Self::Digests(_) | Self::DigestsNot(_)
+        )
+    }
+
+    /// Whether a key that holds this string meets the condition.
+    pub(super) fn holds_for(self, text: &[u8]) -> bool {
+        match self {
+            Self::Always | Self::Present => true,
+            Self::Absent => false,
+            Self::Equals(wanted) => text == wanted,
+            Self::Differs(wanted) => text != wanted,
+            Self::Digests(wanted) => digest::of(text).eq_ignore_ascii_case(wanted),
+            Self::DigestsNot(wanted) => !digest::of(text).eq_ignore_ascii_case(wanted),
+        }
+    }
+
+    /// Whether an absent key meets the condition.
+    pub(super) fn holds_for_none(self) -> bool {
+        !matches!(self, Self::Present | Self::Equals(_) | Self::Digests(_))
+    }
 }
 
 /// Which command's options are read.
@@ -125,11 +192,12 @@ impl<'a> Options<'a> {
                 return Err(outcome::SYNTAX);
             }
         }
+        options.condition.check()?;
         Ok(options)
     }
 
     fn take_condition(&mut self, word: &[u8], cursor: &mut Cursor<'a>, syntax: Syntax) -> bool {
-        use Condition::{Absent, Always, Equals, Present};
+        use Condition::{Absent, Always, Present};
         if is(word, "nx") && matches!(self.condition, Always | Absent) {
             self.condition = Absent;
         } else if is(word, "xx") && matches!(self.condition, Always | Present) {
@@ -138,9 +206,11 @@ impl<'a> Options<'a> {
             return false;
         } else if is(word, "get") {
             self.get = true;
-        } else if is(word, "ifeq") && self.condition == Always {
-            let Some(wanted) = cursor.take_next() else { return false };
-            self.condition = Equals(wanted);
+        } else if Condition::is_comparison(word) && self.condition == Always {
+            let condition =
+                cursor.take_next().and_then(|wanted| Condition::comparison(word, wanted));
+            let Some(condition) = condition else { return false };
+            self.condition = condition;
         } else {
             return false;
         }
@@ -184,7 +254,10 @@ mod tests {
         let set = |words| parse(words, Syntax::Set);
         assert_eq!(set(&[]), Some(Options::default()));
         assert!(set(&[b"NX", b"nx", b"GET", b"get", b"EX", b"1", b"ex", b"2"]).is_some());
-        let contradictions: [&[&[u8]]; 9] = [
+        let contradictions: [&[&[u8]]; 12] = [
+            &[b"IFNE", b"a", b"IFEQ", b"a"],
+            &[b"IFDNE", b"0123456789abcdef", b"XX"],
+            &[b"IFDEQ", b"0123456789abcde"],
             &[b"NX", b"XX"],
             &[b"EX", b"1", b"PX", b"1"],
             &[b"KEEPTTL", b"EX", b"1"],

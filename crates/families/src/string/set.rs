@@ -1,14 +1,14 @@
 //! Setting one string: SET with its options, SETNX, SETEX, PSETEX, GETSET, and its undoing on a
-//! condition, DELIFEQ.
+//! condition: DELIFEQ of Valkey and DELEX of Redis 8.4.
 //!
-//! What is logged is what happened: the expiry as an absolute time, without GET and IFEQ. A value whose
-//! expiry has passed already is not stored; a key that was there is deleted.
+//! What is logged is what happened: the expiry as an absolute time, without GET and comparisons. A value
+//! whose expiry has passed already is not stored; a key that was there is deleted.
 
 use ochre_base::clock::Millis;
 use ochre_base::num::{I64_TEXT_MAX, format_i64};
 use ochre_command::args::is;
 use ochre_command::data::Class;
-use ochre_command::outcome::Result;
+use ochre_command::outcome::{self, Result};
 use ochre_command::spec::{CommandSpec, Flags, Group, KeyFlags, KeySpec};
 use ochre_command::{Ctx, Key};
 use ochre_keyspace::db::NewValue;
@@ -29,8 +29,9 @@ pub const COMMANDS: &[CommandSpec] = &[
             "1.0.0",
             "Sets the string value of a key, whatever it held, on conditions and with an expiry.",
             "O(1)",
-            "key value [NX | XX | IFEQ comparison-value] [GET] [EX seconds | PX milliseconds | \
-             EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+            "key value [NX | XX | IFEQ comparison-value | IFNE ifne-value | IFDEQ ifdeq-digest | \
+             IFDNE ifdne-digest] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
+             PXAT unix-time-milliseconds | KEEPTTL]",
         ),
     CommandSpec::new("setnx", 3, WRITE_FAST, Group::String, setnx)
         .keys(&[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::INSERT))])
@@ -56,6 +57,17 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::new("delifeq", 3, Flags::WRITE.union(Flags::FAST), Group::String, delifeq)
         .keys(&[KeySpec::one(1, KeyFlags::RM.union(KeyFlags::DELETE))])
         .docs("9.0.0", "Deletes a key if it holds the given string.", "O(1)", "key value"),
+    CommandSpec::new("delex", -2, Flags::WRITE.union(Flags::FAST), Group::String, delex)
+        .keys(&[KeySpec::one(
+            1,
+            KeyFlags::RW.union(KeyFlags::DELETE).union(KeyFlags::VARIABLE_FLAGS),
+        )])
+        .docs(
+            "8.4.0",
+            "Deletes a key, if need be only when the string it holds compares as asked.",
+            "O(1) for IFEQ/IFNE, O(N) for IFDEQ/IFDNE where N is the length of the string value.",
+            "key [IFEQ ifeq-value | IFNE ifne-value | IFDEQ ifdeq-digest | IFDNE ifdne-digest]",
+        ),
 ];
 
 // HOT PATH: one look-up, one copy over the old value.
@@ -87,7 +99,7 @@ fn set_with_options(ctx: &mut Ctx<'_>) -> Result {
     }
     let keep = options.expiry == Expiry::Keep;
     store(ctx, key, ctx.args[2], expiry, keep);
-    if expiry.is_none() && (options.get || matches!(options.condition, Condition::Equals(_))) {
+    if expiry.is_none() && (options.get || options.condition.compares()) {
         log_without_questions(ctx);
     }
     if !options.get {
@@ -101,14 +113,12 @@ fn meets(ctx: &mut Ctx<'_>, key: Key<'_>, condition: Condition<'_>) -> Result<bo
     if condition == Condition::Always {
         return Ok(true);
     }
-    let slot = ctx.data.find(key);
-    Ok(match (condition, slot) {
-        (Condition::Absent, slot) => slot.is_none(),
-        (Condition::Equals(wanted), Some(slot)) => {
-            bytes(ctx.data.text_at(key, slot)?, &mut [0; I64_TEXT_MAX]) == wanted
-        }
-        (_, slot) => slot.is_some(),
-    })
+    let Some(slot) = ctx.data.find(key) else { return Ok(condition.holds_for_none()) };
+    if !condition.compares() {
+        return Ok(condition == Condition::Present);
+    }
+    let mut room = [0; I64_TEXT_MAX];
+    Ok(condition.holds_for(bytes(ctx.data.text_at(key, slot)?, &mut room)))
 }
 
 /// Writes the string under `key`, or null.
@@ -125,7 +135,7 @@ fn reply_old(ctx: &mut Ctx<'_>, key: Key<'_>) -> Result {
 
 /// Stores a value with an expiry, logged as SET with an absolute time; with none, the caller says what
 /// is logged.
-pub(super) fn store(
+pub(crate) fn store(
     ctx: &mut Ctx<'_>,
     key: Key<'_>,
     value: &[u8],
@@ -151,12 +161,12 @@ pub(super) fn store(
     }
 }
 
-/// Logs the SET that runs without its GET and IFEQ: the answers are known.
+/// Logs the SET that runs without its GET and its comparison: the answers are known.
 fn log_without_questions(ctx: &mut Ctx<'_>) {
     let mut kept: Vec<&[u8]> = ctx.args[..3].to_vec();
     let mut options = ctx.args[3..].iter();
     while let Some(word) = options.next() {
-        if is(word, "ifeq") {
+        if Condition::is_comparison(word) {
             options.next();
         } else if !is(word, "get") {
             kept.push(word);
@@ -203,13 +213,31 @@ fn getset(ctx: &mut Ctx<'_>) -> Result {
 fn delifeq(ctx: &mut Ctx<'_>) -> Result {
     let key = ctx.key(1);
     let equal = meets(ctx, key, Condition::Equals(ctx.args[2]))?;
-    if equal {
+    delete_if(ctx, key, equal);
+    Ok(())
+}
+
+fn delex(ctx: &mut Ctx<'_>) -> Result {
+    let key = ctx.key(1);
+    let condition = match ctx.args[2..] {
+        [] => Condition::Always,
+        [word, wanted] => Condition::comparison(word, wanted).ok_or(outcome::SYNTAX)?,
+        _ => return Err(outcome::wrong_arity(ctx.name())),
+    };
+    condition.check()?;
+    let met = ctx.data.find(key).is_some() && meets(ctx, key, condition)?;
+    delete_if(ctx, key, met);
+    Ok(())
+}
+
+/// Deletes a key that is there if `met`, and answers whether it did.
+fn delete_if(ctx: &mut Ctx<'_>, key: Key<'_>, met: bool) {
+    if met {
         ctx.data.delete(key);
         ctx.data.changed(key, Class::Generic, "del");
         ctx.data.effect([b"DEL", key.name].into_iter());
     }
-    ctx.reply.integer(i64::from(equal));
-    Ok(())
+    ctx.reply.integer(i64::from(met));
 }
 
 #[cfg(test)]
@@ -358,5 +386,73 @@ mod tests {
         bench.run("ZADD z 1 a");
         assert!(bench.run("DELIFEQ z 5").starts_with("-WRONGTYPE"));
         assert_eq!(bench.log_text(), "SELECT 0; MSET k 5 l abc; DEL k; DEL l; ZADD z 1 a");
+    }
+
+    /// The digest of `Hello world`, from the documentation of DIGEST.
+    const DIGEST: &str = "b6acb9d84a38ff74";
+
+    #[test]
+    fn comparisons_of_set() {
+        let mut bench = Bench::new();
+        bench.run("SET k 5");
+        assert_eq!(bench.run("SET k 6 IFNE 5"), NULL);
+        assert_eq!(bench.run("SET k 6 IFNE 7 GET"), "$1|5|");
+        assert_eq!(bench.run("SET new 1 IFNE 7"), "+OK|");
+        assert_eq!(bench.run("SET none 1 IFDEQ 0123456789abcdef"), NULL);
+        assert_eq!(bench.run("SET fresh 1 IFDNE 0123456789abcdef EX 10"), "+OK|");
+        bench.run_args(&[b"SET", b"h", b"Hello world"]);
+        assert_eq!(bench.run(&format!("SET h 1 IFDNE {DIGEST}")), NULL);
+        assert_eq!(bench.run("SET h 1 IFDEQ zzzzzzzzzzzzzzzz"), NULL);
+        let upper = DIGEST.to_uppercase();
+        assert_eq!(bench.run(&format!("SET h 1 IFDEQ {upper} GET KEEPTTL")), "$11|Hello world|");
+        assert_eq!(bench.run("SET h 2 IFDNE zzzzzzzzzzzzzzzz"), "+OK|");
+        let bad = "-ERR must be exactly 16 hexadecimal characters|";
+        assert_eq!(bench.run("SET none 1 IFDEQ 12"), bad);
+        assert_eq!(bench.run("SET none 1 IFDNE 12"), bad);
+        for options in ["IFNE", "IFDEQ", "IFNE a NX", "XX IFDNE a", "IFNE a IFNE a"] {
+            assert_eq!(bench.run(&format!("SET k v {options}")), "-ERR syntax error|");
+        }
+        bench.run("ZADD z 1 a");
+        assert!(bench.run("SET z w IFNE 5").starts_with("-WRONGTYPE"));
+        assert!(bench.run(&format!("SET z w IFDNE {DIGEST}")).starts_with("-WRONGTYPE"));
+        assert_eq!(
+            bench.log_text(),
+            "SELECT 0; SET k 5; SET k 6; SET new 1; SET fresh 1 PXAT 1700000010000; \
+             SET h Hello world; SET h 1 KEEPTTL; SET h 2; ZADD z 1 a"
+        );
+    }
+
+    #[test]
+    fn delex_compares_or_not() {
+        let mut bench = Bench::new();
+        bench.run("MSET a 1 b 2 c 3");
+        bench.run_args(&[b"SET", b"h", b"Hello world"]);
+        bench.run("ZADD z 1 a");
+        for (line, reply) in [
+            ("DELEX none", ":0|"),
+            ("DELEX none IFNE 1", ":0|"),
+            ("DELEX none IFDNE 0123456789abcdef", ":0|"),
+            ("DELEX a IFEQ 2", ":0|"),
+            ("DELEX a ifeq 1", ":1|"),
+            ("DELEX b IFNE 2", ":0|"),
+            ("DELEX b IFNE 1", ":1|"),
+            ("DELEX h IFDEQ 0123456789abcdef", ":0|"),
+            ("DELEX h IFDNE b6acb9d84a38ff74", ":0|"),
+            ("DELEX h IFDEQ B6ACB9D84A38FF74", ":1|"),
+            ("DELEX c IFDNE 0123456789abcdef", ":1|"),
+            ("DELEX z IFEQ", "-ERR wrong number of arguments for 'delex' command|"),
+            ("DELEX z IFEQ 1 2", "-ERR wrong number of arguments for 'delex' command|"),
+            ("DELEX z NX 1", "-ERR syntax error|"),
+            ("DELEX z IFDEQ 1", "-ERR must be exactly 16 hexadecimal characters|"),
+        ] {
+            assert_eq!(bench.run(line), reply, "{line}");
+        }
+        assert!(bench.run("DELEX z IFNE 5").starts_with("-WRONGTYPE"));
+        assert_eq!(bench.run("DELEX z"), ":1|");
+        assert_eq!(
+            bench.log_text(),
+            "SELECT 0; MSET a 1 b 2 c 3; SET h Hello world; ZADD z 1 a; DEL a; DEL b; DEL h; \
+             DEL c; DEL z"
+        );
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn needs_locks(message: &Message) -> bool {
         Message::Served { .. }
         | Message::Unblock { .. }
         | Message::Kill { .. }
+        | Message::Snapshot { .. }
         | Message::LookAround => true,
         Message::Push { .. } | Message::Invalidate { .. } | Message::Monitor(_) => false,
     }

@@ -14,7 +14,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ochre_config::special::{CLASS_NORMAL, CLASS_PUBSUB, OutputLimit};
+use ochre_config::special::{CLASS_NORMAL, CLASS_PUBSUB, CLASS_REPLICA, OutputLimit};
 use ochre_engine::mailbox::Message;
 use ochre_engine::session::{ClientInfo, FLAG_NO_EVICT, FLAG_PUBSUB, FLAG_UNAUTHENTICATED};
 
@@ -79,7 +79,11 @@ impl EventLoop {
     pub(super) fn is_over_output_limit(&mut self, index: usize) -> bool {
         let Some(Some(connection)) = self.io.connections.get_mut(index) else { return false };
         let listens = connection.session.info.has_flag(FLAG_PUBSUB);
-        let class = if listens { CLASS_PUBSUB } else { CLASS_NORMAL };
+        let class = match (listens, connection.session.replica.is_some()) {
+            (_, true) => CLASS_REPLICA,
+            (true, _) => CLASS_PUBSUB,
+            _ => CLASS_NORMAL,
+        };
         let limit = &self.lp.live.settings.output_limits[class];
         let pending = connection.output.pending() as u64;
         connection.session.info.output_bytes.store(pending, Ordering::Relaxed);

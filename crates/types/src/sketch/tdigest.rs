@@ -5,12 +5,14 @@
 //! neighbours are merged as long as the merged weight stays below
 //!
 //! ```text
-//! 4 (ln(n / compression) + 6) * q (1 - q) * n / compression        for n numbers, at quantile q
+//! (ln(n / compression) + 6) * q (1 - q) * n / compression        for n numbers, at quantile q
 //! ```
 //!
-//! (the scale function k2 of the paper, in the form of its derivative; the logarithm is taken from the bits
-//! of the number, so that only operations whose results every machine agrees on are used). No centroid at an
-//! end is ever larger than one number, and there are at most about `2 * compression` of them. Questions are
+//! (the scale function k2 of the paper, in the form of its derivative, four times as fine as there; the
+//! logarithm is taken from the bits of the number, so that only operations whose results every machine
+//! agrees on are used). No centroid at an end is ever larger than one number, and there are about
+//! `2 * compression` of them, at most 5: any two neighbours together are above the limit, whose inverse
+//! integrates to 2.4. Questions are
 //! answered from centroids and buffer together, sorted but not merged: a digest that never filled its buffer
 //! answers exactly, and reading changes nothing, so that replicas stay equal byte by byte.
 //!
@@ -121,11 +123,10 @@ impl TDigest {
             merged.centroids.extend_from_slice(&source.centroids);
             merged.buffer.extend_from_slice(&source.buffer);
         }
+        // Stable: what is equal stays in the order of the sources.
+        merged.centroids.sort_by(|a, b| a.mean.total_cmp(&b.mean));
         if merged.centroids.len() + merged.buffer.len() > merged.capacity() {
             merged.compress();
-        } else {
-            // Stable: what is equal stays in the order of the sources.
-            merged.centroids.sort_by(|a, b| a.mean.total_cmp(&b.mean));
         }
         Ok(merged)
     }
@@ -298,7 +299,7 @@ fn limit_scale(compression: f64, total: f64) -> f64 {
     let exponent = ((bits >> 52) & 0x7FF) as f64 - 1023.0;
     let part = f64::from_bits((bits & ((1 << 52) - 1)) | (1023 << 52)) - 1.0;
     let logarithm = (exponent + part) * std::f64::consts::LN_2;
-    4.0 * (logarithm + 6.0) * ratio.max(total / compression)
+    (logarithm + 6.0) * total / compression
 }
 
 fn spread(q: f64) -> f64 {
@@ -314,7 +315,7 @@ fn joined(a: Centroid, b: Centroid) -> Centroid {
 
 /// The point at `part` (0 to 1) of the way from `low` to `high`.
 fn between(low: f64, high: f64, part: f64) -> f64 {
-    (low * (1.0 - part) + high * part).clamp(low, high)
+    (low * (1.0 - part) + high * part).max(low).min(high)
 }
 
 /// Which part of the way from `low` to `high` a number between them is at.

@@ -104,7 +104,9 @@ impl Aof {
     pub(crate) fn switch_off(&self, engine: &'static Engine) {
         let _all = engine.shards.lock_all();
         self.on.store(false, Ordering::Release);
-        engine.log.turn_off();
+        if engine.replicas.count() == 0 {
+            engine.log.turn_off();
+        }
         engine.log.unpin(PIN);
         let mut state = self.state();
         state.file = None;
