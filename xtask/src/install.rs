@@ -11,6 +11,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("tclsh", "tcl"),
     ("cc", "gcc"),
     ("make", "make"),
 ];

@@ -4,6 +4,7 @@ mod ci;
 mod compat;
 mod install;
 mod tidy;
+mod upstream;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ const USAGE: &str = "\
 cargo xtask ci [--install]    check everything; --install first installs what the tests need
 cargo xtask fix               format, and apply what clippy can fix
 cargo xtask tidy              crate edges, file lengths, head comments, where unsafe may live
+cargo xtask upstream [unit]    Redis 7.0.15's own test suite, obtained by apt, against target/debug/ochre-server
 cargo xtask codegen [--check] write COMPAT.md, or check that it is up to date
 ";
 
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         ["ci", "--install"] => install::run().and_then(|()| ci::run()),
         ["fix"] => ci::fix(),
         ["tidy"] => tidy::run(),
+        ["upstream", ref units @ ..] => upstream::run(units),
         ["codegen"] => compat::write(),
         ["codegen", "--check"] => compat::check(),
         _ => {

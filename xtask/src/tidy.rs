@@ -33,7 +33,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "server",
         &[
             "base", "resp", "types", "keyspace", "command", "engine", "config", "observe", "net",
-            "rdb", "families",
+            "rdb", "aof", "families",
         ],
     ),
     ("testkit", &["base", "resp"]),

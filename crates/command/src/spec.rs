@@ -184,6 +184,8 @@ pub enum Group {
     Stream,
     /// bitmap
     Bitmap,
+    /// module: the types that are modules elsewhere
+    Module,
 }
 
 impl Group {
@@ -206,6 +208,7 @@ impl Group {
             Self::Geo => "geo",
             Self::Stream => "stream",
             Self::Bitmap => "bitmap",
+            Self::Module => "module",
         }
     }
 }
@@ -435,7 +438,7 @@ impl CommandSpec {
             Group::Geo => Categories::GEO,
             Group::Stream => Categories::STREAM,
             Group::Bitmap => Categories::BITMAP,
-            Group::Server | Group::Cluster => Categories::empty(),
+            Group::Server | Group::Cluster | Group::Module => Categories::empty(),
         }
     }
 }

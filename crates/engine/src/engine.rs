@@ -213,6 +213,8 @@ pub struct Engine {
     pub stopping: AtomicBool,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may run every command.
+    pub(crate) scripts_run_all: AtomicBool,
     /// DEBUG PAUSE-CRON: what is done about once a second is not done.
     pub cron_paused: AtomicBool,
     /// Who listens to what.
@@ -275,6 +277,7 @@ impl Engine {
             blocked: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
             active_expire: AtomicBool::new(true),
+            scripts_run_all: AtomicBool::new(false),
             cron_paused: AtomicBool::new(false),
             channels: Channels::default(),
             pubsub_clients: AtomicU32::new(0),

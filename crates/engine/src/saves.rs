@@ -77,7 +77,7 @@ impl Saves {
         }
         self.cancelled.store(false, Ordering::Release);
         self.change(|state| {
-            (state.began_s, state.tried_s, state.scheduled) = (now_s, now_s, false)
+            (state.began_s, state.tried_s, state.scheduled) = (now_s, now_s, false);
         });
         true
     }

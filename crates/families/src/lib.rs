@@ -27,6 +27,7 @@ pub mod stream;
 pub mod string;
 #[cfg(test)]
 mod testing;
+pub mod throttle;
 pub mod zset;
 
 /// All tables of this crate.
@@ -67,6 +68,9 @@ pub const TABLES: &[&[CommandSpec]] = &[
     string::number::COMMANDS,
     string::many::COMMANDS,
     string::lcs::COMMANDS,
+    string::digest::COMMANDS,
+    string::increx::COMMANDS,
+    throttle::COMMANDS,
     expire::COMMANDS,
     generic::COMMANDS,
     object::COMMANDS,

@@ -101,6 +101,7 @@ pub fn encoding_name(stored: &Stored<'_>, compat: Compat) -> &'static str {
             Value::Set(set) => set.view().encoding(),
             Value::Zset(zset) => zset.view().encoding().name(),
             Value::Stream(_) => "stream",
+            Value::Sketch(_) => "raw",
         },
     }
 }

@@ -728,7 +728,7 @@ fn inline_form(value: &Value) -> Option<(Kind, &[u8])> {
             (bytes, false) => (Kind::Set, bytes),
         },
         Value::Zset(zset) => (Kind::Zset, packed_zset(zset)?),
-        Value::Stream(_) => return None,
+        Value::Stream(_) | Value::Sketch(_) => return None,
     };
     (bytes.len() <= INLINE_MAX).then_some((kind, bytes))
 }

@@ -26,6 +26,7 @@ pub mod load;
 pub mod reader;
 pub mod record;
 pub mod save;
+mod sketch;
 pub mod writer;
 
 pub use dump::{dump, restore};

@@ -3,6 +3,7 @@
 use ochre_types::hash::HashRef;
 use ochre_types::list::ListRef;
 use ochre_types::set::SetRef;
+use ochre_types::sketch::Sketch;
 use ochre_types::stream::Stream;
 use ochre_types::value::Value;
 use ochre_types::zset::ZsetRef;
@@ -24,6 +25,8 @@ pub enum ValueRef<'a> {
     Hash(HashRef<'a>),
     /// A stream.
     Stream(&'a Stream),
+    /// A sketch.
+    Sketch(&'a Sketch),
 }
 
 impl<'a> From<&'a Value> for ValueRef<'a> {
@@ -35,6 +38,7 @@ impl<'a> From<&'a Value> for ValueRef<'a> {
             Value::Zset(zset) => Self::Zset(zset.view()),
             Value::Hash(hash) => Self::Hash(hash.view()),
             Value::Stream(stream) => Self::Stream(stream),
+            Value::Sketch(sketch) => Self::Sketch(sketch),
         }
     }
 }

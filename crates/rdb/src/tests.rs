@@ -48,6 +48,11 @@ pub(crate) fn facts(value: ValueRef<'_>) -> Vec<Vec<u8>> {
             }
         }
         ValueRef::Stream(stream) => all.extend(stream_facts(stream)),
+        ValueRef::Sketch(sketch) => {
+            let mut bytes = Vec::new();
+            sketch.encode(&mut bytes);
+            all.push(format!("{bytes:?}"));
+        }
     }
     all
 }

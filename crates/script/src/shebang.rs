@@ -105,9 +105,15 @@ pub fn library(text: &[u8]) -> Result<(String, &[u8]), String> {
         let Some(value) = word.strip_prefix(b"name=") else {
             return Err(format!("ERR Invalid metadata value given: {}", lossy(word)));
         };
+        // Quotes may stand around it.
+        let value =
+            value.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\"")).unwrap_or(value);
         if name.replace(value).is_some() {
             return Err("ERR Invalid metadata value, name argument was given multiple times".into());
         }
+    }
+    if !engine.eq_ignore_ascii_case(b"lua") && name.is_none() {
+        return Err(format!("ERR Engine '{}' not found", lossy(engine)));
     }
     let name = name.ok_or("ERR Library name was not given")?;
     if !is_name(name) {

@@ -148,7 +148,7 @@ impl Libraries {
     pub fn add(&mut self, library: Library, replace: bool) -> Result<(), String> {
         let old = self.by_name.get(&library.name);
         if old.is_some() && !replace {
-            return Err(format!("ERR Library '{}' already exists", library.name));
+            return Err(format!("ERR Library {} already exists", library.name));
         }
         for function in &library.functions {
             let taken = self.by_function.get(&function.name.to_ascii_lowercase());
@@ -261,7 +261,7 @@ mod tests {
         all.add(library("a", &["f", "g"]), false).unwrap();
         assert_eq!(
             all.add(library("a", &["f"]), false),
-            Err("ERR Library 'a' already exists".into())
+            Err("ERR Library a already exists".into())
         );
         assert_eq!(
             all.add(library("b", &["F"]), false),

@@ -4,6 +4,7 @@
 //! - [`table`]: the segmented hash table that holds such references;
 //! - [`bitmap`], [`hyperloglog`]: what else a string can be;
 //! - [`geohash`]: places on the globe as scores;
+//! - [`sketch`]: Bloom and cuckoo filters, count-min, top-k, t-digest;
 //! - `packed`, `list`, `hash`, `set`, `zset`, `stream`: the collections built on them.
 
 pub mod arena;

@@ -7,6 +7,7 @@ use crate::hash::{Hash, HashRef};
 use crate::limits::Limits;
 use crate::list::List;
 use crate::set::{Set, SetRef};
+use crate::sketch::{Sketch, SketchKind};
 use crate::stream::Stream;
 use crate::table::Stage;
 use crate::zset::{Zset, ZsetRef};
@@ -26,6 +27,8 @@ pub enum Type {
     Hash,
     /// A stream.
     Stream,
+    /// A sketch of some kind.
+    Sketch(SketchKind),
 }
 
 impl Type {
@@ -38,11 +41,13 @@ impl Type {
             Self::Zset => "zset",
             Self::Hash => "hash",
             Self::Stream => "stream",
+            Self::Sketch(kind) => kind.name(),
         }
     }
 }
 
-/// A value. Collections are never empty while a key holds them; a stream is none in this sense.
+/// A value. Collections are never empty while a key holds them; streams and sketches are none in this
+/// sense.
 #[derive(Debug)]
 pub enum Value {
     /// A string's bytes; counted, so that a reply can send them without a copy.
@@ -57,6 +62,8 @@ pub enum Value {
     Hash(Hash),
     /// A stream.
     Stream(Box<Stream>),
+    /// A sketch: a Bloom filter and its kin.
+    Sketch(Box<Sketch>),
 }
 
 impl Default for Value {
@@ -76,14 +83,16 @@ impl Value {
             Self::Zset(_) => Type::Zset,
             Self::Hash(_) => Type::Hash,
             Self::Stream(_) => Type::Stream,
+            Self::Sketch(sketch) => Type::Sketch(sketch.kind()),
         }
     }
 
-    /// Whether it is a collection without elements. A string or a stream never is, in this sense.
+    /// Whether it is a collection without elements. Strings, streams and sketches never are, in this
+    /// sense.
     #[inline]
     pub fn is_empty(&self) -> bool {
         match self {
-            Self::Str(_) | Self::Stream(_) => false,
+            Self::Str(_) | Self::Stream(_) | Self::Sketch(_) => false,
             Self::List(list) => list.is_empty(),
             Self::Set(set) => set.is_empty(),
             Self::Zset(zset) => zset.is_empty(),
@@ -110,6 +119,7 @@ impl Value {
             Self::Zset(zset) => zset.heap_bytes(),
             Self::Hash(hash) => hash.heap_bytes(),
             Self::Stream(stream) => stream.heap_bytes(),
+            Self::Sketch(sketch) => sketch.heap_bytes(),
         }
     }
 
@@ -119,6 +129,7 @@ impl Value {
             Self::Str(_) => 1,
             Self::List(list) => list.pages().len(),
             Self::Stream(stream) => stream.free_effort(),
+            Self::Sketch(sketch) => sketch.free_effort(),
             Self::Set(Set::Table(_)) | Self::Zset(Zset::Tree(_)) | Self::Hash(Hash::Table(_)) => {
                 self.heap_bytes() / 1024
             }
@@ -135,6 +146,8 @@ impl Value {
             Self::Zset(zset) => Self::Zset(duplicate_zset(zset)),
             Self::Hash(hash) => Self::Hash(hash.view().duplicate()),
             Self::Stream(stream) => Self::Stream(stream.clone()),
+            // Shares its pages until one of the two is changed.
+            Self::Sketch(sketch) => Self::Sketch(sketch.clone()),
         }
     }
 
@@ -149,7 +162,8 @@ impl Value {
             Self::Hash(Hash::Table(_))
             | Self::Set(Set::Table(_))
             | Self::Zset(Zset::Tree(_))
-            | Self::Stream(_) => Vec::new(),
+            | Self::Stream(_)
+            | Self::Sketch(_) => Vec::new(),
         }
     }
 }

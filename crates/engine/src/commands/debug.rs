@@ -114,7 +114,14 @@ pub const COMMANDS: &[SessionRow] = &[SessionRow::container(
             "Turns active expiry on or off.",
             "on",
         ),
-        sub("set-disable-deny-scripts", 3, NONE, accepted, "Does nothing.", "on"),
+        sub(
+            "set-disable-deny-scripts",
+            3,
+            NONE,
+            disable_deny_scripts,
+            "Lets scripts run every command.",
+            "on",
+        ),
         sub("sleep", 3, NONE, sleep, "Holds the client's event loop back.", "seconds"),
         sub("stringmatch-len", 4, NONE, stringmatch, "Matches a pattern.", "length pattern"),
         sub("structsize", 2, NONE, structsize, "Gives the sizes of internal structures.", ""),
@@ -199,6 +206,13 @@ fn loadaof(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
     let result = engine.host.reload_aof(engine);
     engine.saves.end(0, None, false);
     result.map_err(|_| FAILED)?;
+    turn.reply().ok();
+    Ok(())
+}
+
+fn disable_deny_scripts(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
+    let on = parse_i64(args[2]).ok_or(NOT_INTEGER)? != 0;
+    turn.engine.scripts_run_all.store(on, Ordering::Relaxed);
     turn.reply().ok();
     Ok(())
 }

@@ -18,6 +18,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ochre_base::compat::Compat;
 use ochre_command::data::{Data, Work};
 use ochre_command::keys::each_key;
 use ochre_command::spec::{Flags, KeyFlags};
@@ -268,8 +269,12 @@ where
         return refuse("ERR Wrong number of args calling Redis command from script");
     }
     let flags = row.spec.flags;
-    if flags.contains(Flags::NOSCRIPT) {
+    let all_allowed = state.engine.scripts_run_all.load(Ordering::Relaxed);
+    if flags.contains(Flags::NOSCRIPT) && !all_allowed {
         return refuse("ERR This Redis command is not allowed from script");
+    }
+    if flags.contains(Flags::BLOCKING) && state.lp.live.settings.compat == Compat::Redis70 {
+        refuse_blocking(row, args).map_err(|error| (Some(row), error))?;
     }
     if state.rules.read_only && flags.contains(Flags::WRITE) {
         return refuse("ERR Write commands are not allowed from read-only scripts.");
@@ -282,6 +287,20 @@ where
         checked.map_err(|error| (Some(row), error))?;
     }
     Ok(row)
+}
+
+/// Redis 7.0 refuses commands that may block; later releases let them run as if their time was out.
+fn refuse_blocking(row: &Row, args: &[&[u8]]) -> Result {
+    let name = row.spec.name;
+    if !name.starts_with("xread") {
+        return Err(ReplyError::fixed("ERR This Redis command is not allowed from script"));
+    }
+    if args.iter().any(|word| word.eq_ignore_ascii_case(b"block")) {
+        return Err(ReplyError::new(format!(
+            "ERR {name} command is not allowed with BLOCK option from scripts"
+        )));
+    }
+    Ok(())
 }
 
 impl Running {

@@ -2,7 +2,7 @@
 //! list to list ([`moves`]), and waiting for an element ([`blocking`]).
 //!
 //! Every write is one edit of the value under its key; a list that it leaves empty takes its key with
-//! it. Source: documentation of the list commands of Redis 7.2; texts and order of checks as
+//! it. Source: documentation of the list commands of Redis 7.2 and 8.10; texts and order of checks as
 //! redis-server 7.0.15 and valkey-server 9.1.
 
 use ochre_command::args;

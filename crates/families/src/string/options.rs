@@ -11,8 +11,7 @@ use ochre_command::outcome::{self, ReplyError, Result};
 use super::digest;
 
 /// A digest that cannot be one.
-const BAD_DIGEST: ReplyError =
-    ReplyError::fixed("ERR must be exactly 16 hexadecimal characters");
+const BAD_DIGEST: ReplyError = ReplyError::fixed("ERR must be exactly 16 hexadecimal characters");
 
 /// How a command's argument gives a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,10 +128,7 @@ impl<'a> Condition<'a> {
 
     /// Whether the condition looks at the string that the key holds.
     pub(super) fn compares(self) -> bool {
-        matches!(
-            self,
-            Self::Equals(_) | Self::Differs(_) | Self::Digests(_) | Self::DigestsNot(_)
-        )
+        matches!(self, Self::Equals(_) | Self::Differs(_) | Self::Digests(_) | Self::DigestsNot(_))
     }
 
     /// Whether a key that holds this string meets the condition.

@@ -77,7 +77,10 @@ pub(crate) fn value<R: Read>(
         kind::STREAM_1 | kind::STREAM_2 | kind::STREAM_3 => {
             return Ok(LoadedValue::Whole(Value::Stream(Box::new(stream::load(input, kind)?))));
         }
-        kind::MODULE => return Err(LoadError::Module(module_name(input.len()?))),
+        kind::MODULE => match input.len()? {
+            crate::sketch::MODULE_ID => return crate::sketch::load(input).map(LoadedValue::Whole),
+            other => return Err(LoadError::Module(module_name(other))),
+        },
         kind::MODULE_PRE_RELEASE => {
             return Err(LoadError::Module("of a release candidate".to_owned()));
         }

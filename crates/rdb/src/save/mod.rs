@@ -13,6 +13,7 @@
 //! hash  packed | table         HASH_LISTPACK | HASH
 //!       with expiries          HASH_LISTPACK_EXPIRY | HASH_EXPIRY; VALKEY_HASH_EXPIRY for Valkey
 //! stream                       STREAM_2 in 7.0, else STREAM_3
+//! sketch                       MODULE: see the file on sketches
 //! ```
 //!
 //! A hash whose fields expire is saved in Redis 8's form where the dialect is too old to have one: its
@@ -81,6 +82,7 @@ pub fn save_value(out: &mut Vec<u8>, value: ValueRef<'_>, dialect: &Dialect) -> 
         ValueRef::Zset(zset) => collection::zset(out, zset, dialect),
         ValueRef::Hash(hash) => collection::hash(out, hash, dialect),
         ValueRef::Stream(value) => stream::save(out, value, dialect),
+        ValueRef::Sketch(sketch) => crate::sketch::save(out, sketch, dialect),
     }
 }
 

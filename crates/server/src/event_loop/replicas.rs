@@ -123,7 +123,12 @@ impl EventLoop {
     pub(super) fn ping_replicas(&mut self) {
         let now_ms = self.lp.now.unix_ms;
         let period_ms = self.lp.live.settings.replica_ping_ms;
-        if self.engine.replicas.count() == 0 || now_ms - self.io.pinged_ms < period_ms {
+        if self.engine.replicas.count() == 0 {
+            // The first PING comes a whole period after the first replica.
+            self.io.pinged_ms = now_ms;
+            return;
+        }
+        if now_ms - self.io.pinged_ms < period_ms {
             return;
         }
         self.io.pinged_ms = now_ms;

@@ -2,17 +2,17 @@
 //! "Computing Extremely Accurate Quantiles Using t-Digests" (2019), in the form that merges.
 //!
 //! Numbers gather in a buffer; when buffer and centroids together reach the capacity, all are sorted and
-//! neighbours are merged as long as the merged weight stays below
+//! neighbours are merged as long as the merged weight stays below, for `n` numbers, at quantile `q`,
 //!
 //! ```text
-//! (ln(n / compression) + 6) * q (1 - q) * n / compression        for n numbers, at quantile q
+//! min(1, (ln(n / compression) + 6) * q (1 - q)) * n / compression
 //! ```
 //!
-//! (the scale function k2 of the paper, in the form of its derivative, four times as fine as there; the
-//! logarithm is taken from the bits of the number, so that only operations whose results every machine
-//! agrees on are used). No centroid at an end is ever larger than one number, and there are about
-//! `2 * compression` of them, at most 5: any two neighbours together are above the limit, whose inverse
-//! integrates to 2.4. Questions are
+//! The second part is the scale function k2 of the paper, in the form of its derivative, four times as fine
+//! as there; the first keeps the middle fine where numbers are skewed. The logarithm is taken from the bits
+//! of the number, so that only operations whose results every machine agrees on are used. No centroid at an
+//! end is ever larger than one number. Any two neighbours together are above the limit, the integral of
+//! whose inverse is below 3: there are at most `6 * compression` centroids, and about half as many. Questions are
 //! answered from centroids and buffer together, sorted but not merged: a digest that never filled its buffer
 //! answers exactly, and reading changes nothing, so that replicas stay equal byte by byte.
 //!
@@ -151,7 +151,8 @@ impl TDigest {
     fn compress(&mut self) {
         let nodes = self.nodes();
         let total = self.count() as f64;
-        let scale = limit_scale(self.compression as f64, total);
+        let compression = self.compression as f64;
+        let scale = limit_scale(total / compression);
         self.weight = self.count();
         self.buffer.clear();
         self.compressions += 1;
@@ -161,7 +162,8 @@ impl TDigest {
         for node in nodes {
             if let Some(last) = self.centroids.last_mut() {
                 let weight = (last.weight + node.weight) as f64;
-                let limit = scale * spread(before / total).min(spread((before + weight) / total));
+                let spread = spread(before / total).min(spread((before + weight) / total));
+                let limit = (scale * spread).min(1.0) * total / compression;
                 if weight <= limit {
                     *last = joined(*last, node);
                     continue;
@@ -291,15 +293,14 @@ impl TDigest {
     }
 }
 
-/// What of the limit on a weight does not depend on the quantile.
-fn limit_scale(compression: f64, total: f64) -> f64 {
-    let ratio = (total / compression).max(1.0);
+/// What of the limit on a weight does not depend on the quantile, for so many numbers for each unit of
+/// compression.
+fn limit_scale(ratio: f64) -> f64 {
     // The exponent and, linearly, what lies between two powers: within 0.06 of the logarithm.
-    let bits = ratio.to_bits();
+    let bits = ratio.max(1.0).to_bits();
     let exponent = ((bits >> 52) & 0x7FF) as f64 - 1023.0;
     let part = f64::from_bits((bits & ((1 << 52) - 1)) | (1023 << 52)) - 1.0;
-    let logarithm = (exponent + part) * std::f64::consts::LN_2;
-    (logarithm + 6.0) * total / compression
+    (exponent + part) * std::f64::consts::LN_2 + 6.0
 }
 
 fn spread(q: f64) -> f64 {
@@ -315,7 +316,10 @@ fn joined(a: Centroid, b: Centroid) -> Centroid {
 
 /// The point at `part` (0 to 1) of the way from `low` to `high`.
 fn between(low: f64, high: f64, part: f64) -> f64 {
-    (low * (1.0 - part) + high * part).max(low).min(high)
+    let way = high - low;
+    // The first form never goes back as the part grows, the second does not overflow.
+    let point = if way.is_finite() { low + way * part } else { low * (1.0 - part) + high * part };
+    point.max(low).min(high)
 }
 
 /// Which part of the way from `low` to `high` a number between them is at.

@@ -122,11 +122,12 @@ impl Aof {
             self.complain(&mut state, engine, settings, now_s, &error);
             return;
         }
-        if settings.append_sync == AppendSync::Always && state.synced < state.written {
-            if let Err(error) = sync(&mut state) {
-                self.complain(&mut state, engine, settings, now_s, &error);
-                return;
-            }
+        if settings.append_sync == AppendSync::Always
+            && state.synced < state.written
+            && let Err(error) = sync(&mut state)
+        {
+            self.complain(&mut state, engine, settings, now_s, &error);
+            return;
         }
         engine.saves.aof_works();
     }
