@@ -133,6 +133,11 @@ impl Acl {
         self.version.load(Ordering::Acquire)
     }
 
+    /// Whether whoever connects gets in without a password: what protected mode asks.
+    pub fn needs_no_password(&self) -> bool {
+        self.users().find(b"default").is_some_and(|user| user.needs_no_password())
+    }
+
     /// Whether a new connection may do anything without logging in.
     pub fn is_open(&self) -> bool {
         self.users().find(b"default").is_some_and(|user| user.is_open())

@@ -31,7 +31,7 @@ use ochre_resp::{Protocol, Reply};
 use ochre_types::value::Type;
 
 use crate::engine::Engine;
-use crate::execute::call;
+use crate::execute::{call, log_effects};
 use crate::mailbox::Message;
 use crate::registry::Row;
 use crate::session::{Blocked, FLAG_BLOCKED, Session};
@@ -148,21 +148,24 @@ fn serve_one(engine: &'static Engine, data: &mut Data<'_>, args: &[&[u8]], waite
     let (error, _) = call(data, Reply::new(&mut out, protocol), row, args, false);
     let blobs = std::mem::replace(&mut data.work.blobs, kept);
     if let Some(error) = error {
-        let error = as_told_to_waiters(data.env.compat, args, error);
+        let error = as_told_to_waiters(data, args, error);
         Reply::new(&mut out, protocol).error(error.0.as_bytes());
         engine.stats(waiter.event_loop).record_error(error.code());
     }
     for (at, blob) in blobs.into_iter().rev() {
         out.splice(at..at, blob.iter().copied());
     }
+    log_effects(engine, data);
     engine.tell(waiter.event_loop, Message::Served { client: waiter.client, reply: out });
 }
 
 /// The error that ends a wait. Redis 7.0 has a word of its own for a stream that is gone.
-fn as_told_to_waiters(compat: Compat, args: &[&[u8]], error: ReplyError) -> ReplyError {
-    let is_group = args.first().is_some_and(|name| is(name, "xreadgroup"));
-    let gone = error == WRONG_TYPE || error.0.contains("No such key");
-    if compat == Compat::Redis70 && is_group && gone {
+fn as_told_to_waiters(data: &mut Data<'_>, args: &[&[u8]], error: ReplyError) -> ReplyError {
+    let [name, .., key, _] = args else { return error };
+    if data.env.compat != Compat::Redis70 || !is(name, "xreadgroup") {
+        return error;
+    }
+    if error == WRONG_TYPE || data.find(Key::new(key)).is_none() {
         return ReplyError::fixed("UNBLOCKED the stream key no longer exists");
     }
     error

@@ -304,6 +304,7 @@ impl Engine {
     /// Replaces the configuration; loops see it with their next turn.
     pub fn set_live(&self, new: Live) {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        self.log.set_limit(usize::try_from(new.settings.backlog_bytes).unwrap_or(usize::MAX));
         let events = new.settings.notify_events.0;
         let prefixes = self.interest.load(Ordering::Relaxed) & Interest::PREFIXES;
         self.interest.store(events | prefixes, Ordering::Relaxed);

@@ -171,6 +171,8 @@ pub(crate) fn call(
 #[inline]
 pub(crate) fn conclude(engine: &'static crate::engine::Engine, data: &mut Data<'_>) {
     if !data.work.ready.is_empty() {
+        // What serving changes follows in records of its own, as the peers log it.
+        log_effects(engine, data);
         blocking::serve(engine, data);
     }
     if data.work.flushed {
@@ -180,6 +182,12 @@ pub(crate) fn conclude(engine: &'static crate::engine::Engine, data: &mut Data<'
     if !data.work.stale.is_empty() || !data.work.changed_keys.is_empty() {
         tracking::send(engine, data.work);
     }
+    log_effects(engine, data);
+}
+
+/// Appends what was collected as one record.
+#[inline]
+pub(crate) fn log_effects(engine: &'static crate::engine::Engine, data: &mut Data<'_>) {
     if !data.work.effects.is_empty() {
         engine.log.append(&data.work.effects);
         data.work.effects.clear();

@@ -22,6 +22,7 @@ pub mod object;
 #[cfg(test)]
 mod replay_tests;
 pub mod set;
+pub mod sketch;
 pub mod sort;
 pub mod stream;
 pub mod string;
@@ -61,6 +62,11 @@ pub const TABLES: &[&[CommandSpec]] = &[
     stream::pending::COMMANDS,
     stream::range::COMMANDS,
     stream::read::COMMANDS,
+    sketch::bloom::COMMANDS,
+    sketch::cms::COMMANDS,
+    sketch::cuckoo::COMMANDS,
+    sketch::tdigest::COMMANDS,
+    sketch::topk::COMMANDS,
     sort::COMMANDS,
     string::read::COMMANDS,
     string::set::COMMANDS,

@@ -141,6 +141,28 @@ const COMMANDS: &[&str] = &[
     "XAUTOCLAIM Y G C T - COUNT N",
     "XCFGSET Y IDMP-MAXSIZE 2",
     "XSETID Y I",
+    "BF.RESERVE keyb 0.01 3 EXPANSION 2",
+    "BF.ADD keyb V",
+    "BF.MADD keyb V N V",
+    "BF.INSERT keyb CAPACITY 2 ERROR 0.1 ITEMS V N",
+    "CF.RESERVE keyc 8 MAXITERATIONS 3",
+    "CF.ADD keyc V",
+    "CF.ADDNX keyc N",
+    "CF.INSERT keyc ITEMS V V N",
+    "CF.DEL keyc V",
+    "CMS.INITBYDIM keym 5 2",
+    "CMS.INCRBY keym V N F N",
+    "CMS.MERGE keym 2 keym keym WEIGHTS 1 2",
+    "TOPK.RESERVE keyt 3 2 2 0.7",
+    "TOPK.ADD keyt V V F",
+    "TOPK.INCRBY keyt V T F T",
+    "TDIGEST.CREATE keyd COMPRESSION 2",
+    "TDIGEST.ADD keyd S S N T",
+    "TDIGEST.MERGE keyd 1 keyd",
+    "TDIGEST.QUANTILE keyd 0.5",
+    "COPY keyd keyb REPLACE",
+    "RENAME keyt keyc",
+    "DEL keyb",
 ];
 
 fn command(rng: &mut Rng) -> Vec<Vec<u8>> {
@@ -181,6 +203,9 @@ fn state(bench: &mut Bench) -> Vec<String> {
             "+set|" => sorted(&bench.run(&format!("SMEMBERS {name}"))),
             "+zset|" => bench.run(&format!("ZRANGE {name} 0 -1 WITHSCORES")),
             "+stream|" => stream_state(bench, name),
+            sketch if sketch.contains('-') || sketch == "+MBbloomCF|" => {
+                format!("{:?}", bench.run_raw(&[b"DUMP", name.as_bytes()]))
+            }
             _ => {
                 let fields = "f0 f1 f2 f3 f4 f5";
                 let ttl = bench.run(&format!("HPEXPIRETIME {name} FIELDS 6 {fields}"));

@@ -179,6 +179,11 @@ impl Log {
         window.end
     }
 
+    /// Changes how many bytes are held (at least one chunk); what is too much goes with the next record.
+    pub fn set_limit(&self, limit: usize) {
+        lock(&self.window).limit = limit.max(CHUNK);
+    }
+
     /// Most bytes held for readers that come back.
     pub fn limit(&self) -> usize {
         lock(&self.window).limit

@@ -51,7 +51,7 @@ pub(crate) fn facts(value: ValueRef<'_>) -> Vec<Vec<u8>> {
         ValueRef::Sketch(sketch) => {
             let mut bytes = Vec::new();
             sketch.encode(&mut bytes);
-            all.push(format!("{bytes:?}"));
+            all.push(bytes);
         }
     }
     all

@@ -266,11 +266,7 @@ impl EventLoop {
     }
 
     fn begin_turn(&mut self) {
-        let version = self.lp.live_version;
         self.lp.begin_turn(self.engine, self.shared.clock.now());
-        if self.lp.live_version != version {
-            self.settings_changed();
-        }
     }
 
     /// At the end: what commands answered goes out, as far as their clients read it soon.

@@ -29,9 +29,6 @@ use crate::persist::load;
 use crate::supervise::Manager;
 use crate::{allocator, log, open_files, signals};
 
-/// Bytes of the replication backlog.
-const BACKLOG_BYTES: usize = 1 << 20;
-
 /// Serves until the process is told to stop; gives its exit code. `bare` says that it was started without
 /// any argument.
 pub(crate) fn serve(config: Config, notices: &[Notice], bare: bool) -> ExitCode {
@@ -138,8 +135,9 @@ fn run_loops(config: Config, settings: &Settings, manager: &Manager) -> anyhow::
         manager.name(),
     );
     let host: &'static Process = Box::leak(Box::new(host));
+    let backlog = usize::try_from(settings.backlog_bytes).unwrap_or(usize::MAX);
     let live = Live::of(settings.clone());
-    let engine = Engine::new(mailboxes, live, config, BACKLOG_BYTES, &[], host);
+    let engine = Engine::new(mailboxes, live, config, backlog, &[], host);
     let engine: &'static Engine = Box::leak(Box::new(engine));
     engine.acl.load_at_start(engine, settings).map_err(|reason| {
         anyhow::anyhow!("Aborting Ochre startup because of ACL errors: {reason}")

@@ -108,10 +108,8 @@ pub(super) const ROWS: &[Directive] = &[
         "10",
         "Period of the pings to replicas.",
     )
-    .also(&["repl-ping-slave-period"])
-    .inert(NONE),
-    row("repl-backlog-size", bytes(1), "1mb", "Bytes of the log kept for partial syncs.")
-        .inert(NONE),
+    .also(&["repl-ping-slave-period"]),
+    row("repl-backlog-size", bytes(1), "1mb", "Bytes of the log kept for partial syncs."),
     row(
         "repl-backlog-ttl",
         count(0, i64::MAX, "seconds"),

@@ -159,7 +159,7 @@ fn what_keeps_the_server_from_starting_is_said_with_exit_code_1() {
         ),
         (&["--sentinel"], "Sentinel mode is not supported yet"),
         (&["none.conf"], "can't open config file"),
-        (&["--appendonly", "yes"], "append-only"),
+        (&["--tls-port", "1"], "TLS"),
         (&["--ok", "--what"], "Usage:"),
     ] {
         let output = ochre(&folder, args).output().unwrap();
@@ -366,6 +366,8 @@ fn a_second_interrupt_ends_the_process_at_once() {
 #[test]
 fn a_signal_that_asks_for_a_snapshot_does_not_lose_data() {
     let mut server = Server::ochre(&["--shutdown-on-sigterm", "save"]);
+    // A folder in the file's place: the snapshot fails.
+    fs::create_dir(server.dir().join("dump.rdb")).unwrap();
     signal(server.pid(), "TERM");
     wait_until("it is noted", || server.log().contains("can't exit").then_some(()));
     let mut client = server.client();

@@ -161,9 +161,11 @@ fn by_float(
     step: &[u8],
     expiry: Option<Millis>,
 ) -> Result {
-    let low = options.low.map_or(Ok(Number::least()), Number::finite)?;
-    let high = options.high.map_or(Ok(Number::greatest()), Number::finite)?;
-    if low.exceeds(high.minus) {
+    let low = options.low.map(Number::finite).transpose()?;
+    let high = options.high.map(Number::finite).transpose()?;
+    if let (Some(low), Some(high)) = (low, high)
+        && is_above(low.value, high.minus)
+    {
         return Err(CROSSED);
     }
     let key = ctx.key(1);
@@ -180,13 +182,17 @@ fn by_float(
     let (sum, bound) = match old.value.checked_add(step.value) {
         // A sum that no long double holds lies beyond the bound that the step leads to.
         None => (None, if step.is_negative { low } else { high }),
-        Some(sum) if is_above(sum, high.minus) => (None, high),
-        Some(sum) if is_above(low.value, negated(sum)?) => (None, low),
-        Some(sum) => (Some(sum), high),
+        Some(sum) if high.is_some_and(|high| is_above(sum, high.minus)) => (None, high),
+        Some(sum) if low.is_some_and(|low| is_below(sum, low)) => (None, low),
+        Some(sum) => (Some(sum), None),
     };
     let (new, applied) = match sum {
         Some(sum) => (text_of(sum), text_of(step.value)),
         None if options.saturate => {
+            let bound = match bound {
+                Some(bound) => bound,
+                None => Number::limit(step.is_negative)?,
+            };
             let difference = bound.value.checked_add(old.minus).ok_or(NO_NUMBER)?;
             (text_of(bound.value), text_of(difference))
         }
@@ -276,24 +282,11 @@ impl Number {
         Self::parse(text).filter(|n| !n.value.is_infinite()).ok_or(outcome::NOT_FLOAT)
     }
 
-    /// The largest `long double`: 64 ones, as far up as the exponent goes.
-    fn greatest() -> Self {
-        Self::of_type(b"0xffffffffffffffffp16320")
-    }
-
-    /// Its negative.
-    fn least() -> Self {
-        Self::of_type(b"-0xffffffffffffffffp16320")
-    }
-
-    fn of_type(text: &[u8]) -> Self {
-        let zero = LongDouble::from_i64(0);
-        Self::parse(text).unwrap_or(Self { value: zero, minus: zero, is_negative: false })
-    }
-
-    /// Whether this is more than the number with this negative.
-    fn exceeds(self, minus: LongDouble) -> bool {
-        is_above(self.value, minus)
+    /// The least or the largest `long double`: 64 ones, as far up as the exponent goes.
+    fn limit(least: bool) -> Result<Self> {
+        let text: &[u8] =
+            if least { b"-0xffffffffffffffffp16320" } else { b"0xffffffffffffffffp16320" };
+        Self::parse(text).ok_or(NO_NUMBER)
     }
 }
 
@@ -306,9 +299,12 @@ fn is_above(a: LongDouble, minus_b: LongDouble) -> bool {
     }
 }
 
-/// The negative of a number, to the decimals that are stored.
-fn negated(n: LongDouble) -> Result<LongDouble> {
-    Number::parse(&text_of(n)).map(|n| n.minus).ok_or(NO_NUMBER)
+/// Whether `n` is less than `bound`, by at least what is stored.
+fn is_below(n: LongDouble, bound: Number) -> bool {
+    match n.checked_add(bound.minus) {
+        Some(difference) => text_of(difference).starts_with(b"-"),
+        None => text_of(n).starts_with(b"-"),
+    }
 }
 
 fn text_of(n: LongDouble) -> Vec<u8> {
@@ -407,6 +403,15 @@ mod tests {
         );
         assert!(
             bench.run("INCREX big BYFLOAT -1e4932 SATURATE").starts_with("*2|,1897314953572317")
+        );
+        bench.run("SET low -1e4932");
+        assert!(bench.run("INCREX low BYFLOAT -1e4932").ends_with("|,0|"));
+        assert!(
+            bench.run("INCREX low BYFLOAT -1e4932 SATURATE").starts_with("*2|,-118973149535723")
+        );
+        assert_eq!(
+            bench.run("INCREX low BYFLOAT -1 LBOUND 3 SATURATE").split('|').nth(1),
+            Some(",3")
         );
         assert!(bench.log_text().starts_with("SELECT 0; SET k 1.5; SET k 1.75 KEEPTTL; SET k 2 K"));
     }

@@ -12,7 +12,7 @@ use mio::{Token, Waker};
 use ochre_config::Settings;
 use ochre_engine::engine::Engine;
 use ochre_engine::mailbox::Wake;
-use ochre_engine::session::{ClientInfo, FLAG_UNAUTHENTICATED, Names, Session};
+use ochre_engine::session::{ClientInfo, Names, Session};
 use ochre_engine::turn::LoopState;
 use ochre_net::socket::Socket;
 
@@ -110,7 +110,8 @@ impl EventLoop {
     fn admit(&mut self, mut socket: Socket) -> io::Result<()> {
         let settings = &self.lp.live.settings;
         socket.prepare(settings.tcp_keepalive_s)?;
-        if is_denied(settings, socket.is_local()) {
+        let open = self.engine.acl.needs_no_password();
+        if is_denied(settings, open, socket.is_local()) {
             return self.turn_away(&mut socket, DENIED);
         }
         let (addr, laddr) = socket.addresses(&self.shared.unix_path);
@@ -118,9 +119,8 @@ impl EventLoop {
         if !self.engine.clients.add(Arc::clone(&info), settings.maxclients as usize) {
             return self.turn_away(&mut socket, TOO_MANY);
         }
-        let authenticated = settings.requirepass.is_empty();
-        info.set_flag(FLAG_UNAUTHENTICATED, !authenticated);
-        let session = Session::new(info, authenticated);
+        let mut session = Session::new(info, false);
+        ochre_engine::acl::admit(self.engine, &mut session);
         let index = self.io.free.pop().unwrap_or(self.io.connections.len());
         if let Err(error) = socket.register(self.io.registry()?, Token(index)) {
             if index < self.io.connections.len() {
@@ -150,8 +150,8 @@ impl EventLoop {
 }
 
 /// Protected mode: a server without a password is for clients on its own host.
-fn is_denied(settings: &Settings, is_local: bool) -> bool {
-    settings.protected_mode && settings.requirepass.is_empty() && !is_local
+fn is_denied(settings: &Settings, open: bool, is_local: bool) -> bool {
+    settings.protected_mode && open && !is_local
 }
 
 fn client_info(
@@ -202,12 +202,10 @@ mod tests {
     fn protected_mode_is_for_servers_without_a_password() {
         let surroundings = Surroundings { cores: 1, folder: "/".into() };
         let mut settings = Settings::of(&Config::new(&surroundings));
-        assert!(is_denied(&settings, false) && !is_denied(&settings, true));
-        settings.requirepass = b"secret".to_vec();
-        assert!(!is_denied(&settings, false));
-        settings.requirepass.clear();
+        assert!(is_denied(&settings, true, false) && !is_denied(&settings, true, true));
+        assert!(!is_denied(&settings, false, false));
         settings.protected_mode = false;
-        assert!(!is_denied(&settings, false));
+        assert!(!is_denied(&settings, true, false));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 
 use ochre_config::special::{CLASS_NORMAL, CLASS_PUBSUB, CLASS_REPLICA, OutputLimit};
 use ochre_engine::mailbox::Message;
-use ochre_engine::session::{ClientInfo, FLAG_NO_EVICT, FLAG_PUBSUB, FLAG_UNAUTHENTICATED};
+use ochre_engine::session::{ClientInfo, FLAG_NO_EVICT, FLAG_PUBSUB};
 
 use super::{EventLoop, shown};
 
@@ -64,17 +64,6 @@ fn is_over(limit: &OutputLimit, pending: u64, since: &mut Option<i64>, now: i64)
 }
 
 impl EventLoop {
-    /// After a CONFIG SET: without a password there is nobody left to authenticate.
-    pub(super) fn settings_changed(&mut self) {
-        if !self.lp.live.settings.requirepass.is_empty() {
-            return;
-        }
-        for connection in self.io.connections.iter_mut().flatten() {
-            connection.session.authenticated = true;
-            connection.session.info.set_flag(FLAG_UNAUTHENTICATED, false);
-        }
-    }
-
     /// Whether a client that does not take its output is to be closed; says so in the log.
     pub(super) fn is_over_output_limit(&mut self, index: usize) -> bool {
         let Some(Some(connection)) = self.io.connections.get_mut(index) else { return false };
