@@ -66,8 +66,9 @@ pub trait Host: Send + Sync {
     /// ([`Saves::begin`]), and is given back.
     fn save(&self, engine: &'static Engine) -> Result<(), String>;
 
-    /// The same on a thread of its own.
-    fn save_in_background(&self, engine: &'static Engine) -> io::Result<()>;
+    /// The same on a thread of its own. What is there now is what is saved, unless the calling thread
+    /// holds locks (`holds_locks`): then it is what is there when it has let them go.
+    fn save_in_background(&self, engine: &'static Engine, holds_locks: bool) -> io::Result<()>;
 
     /// Before the end of the process: takes a snapshot if `how` or the configuration wants one; false
     /// when it could not be taken.

@@ -457,7 +457,7 @@ impl EventLoop {
                 self.ping_replicas();
                 if save::when_due(self.engine, self.lp.now.unix_ms / 1000) {
                     // A failure is in the log and in INFO; there is a next time.
-                    drop(self.engine.host.save_in_background(self.engine));
+                    drop(self.engine.host.save_in_background(self.engine, false));
                 }
                 let max = self.lp.live.settings.tracking_table_max_keys;
                 if max > 0 {

@@ -257,9 +257,9 @@ impl Host for Process {
         save::save(engine, &|| self.clock.now(), false)
     }
 
-    fn save_in_background(&self, engine: &'static Engine) -> io::Result<()> {
+    fn save_in_background(&self, engine: &'static Engine, holds_locks: bool) -> io::Result<()> {
         let clock = self.clock;
-        save::in_background(engine, move || clock.now())
+        save::in_background(engine, move || clock.now(), holds_locks)
     }
 
     fn save_before_end(&self, engine: &'static Engine, how: LastSave) -> bool {

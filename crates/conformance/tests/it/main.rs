@@ -44,6 +44,7 @@ mod replication;
 mod scan;
 mod scripting;
 mod set;
+mod sketch;
 mod sort;
 mod stream;
 mod stream_groups;

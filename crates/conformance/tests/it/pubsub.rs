@@ -22,7 +22,7 @@ fn channels_and_patterns() {
         ~kind c<
         ~kind c<
         PUBLISH other x
-        c<
+        ~kind c<
         PUBSUB CHANNELS
         PUBSUB CHANNELS x*
         PUBSUB CHANNELS n*

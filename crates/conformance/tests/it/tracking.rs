@@ -208,7 +208,8 @@ fn full_tables_are_trimmed() {
             pushes += 1;
         }
     }
-    while client.reply_within(Duration::from_millis(200)).unwrap().is_some() {
+    // The last ones go with the next look at the tables, about a second later.
+    while pushes < 190 && client.reply_within(Duration::from_secs(5)).unwrap().is_some() {
         pushes += 1;
     }
     assert_eq!(pushes, 190, "every key that was taken out was told of");

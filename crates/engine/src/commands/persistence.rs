@@ -85,7 +85,8 @@ fn bgsave(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
         turn.reply().status("Background saving scheduled");
         return Ok(());
     }
-    if turn.engine.host.save_in_background(turn.engine).is_err() {
+    let holds_locks = turn.held.is_some();
+    if turn.engine.host.save_in_background(turn.engine, holds_locks).is_err() {
         return Err(ReplyError::fixed("ERR"));
     }
     turn.reply().status("Background saving started");

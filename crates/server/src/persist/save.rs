@@ -40,11 +40,21 @@ pub(crate) fn save(
     now: &dyn Fn() -> Now,
     background: bool,
 ) -> Result<(), String> {
+    let cut = Cut::take(engine, now(), || ());
+    save_cut(engine, cut, now, background)
+}
+
+/// Writes what was cut into the configured file.
+fn save_cut(
+    engine: &'static Engine,
+    cut: Cut,
+    now: &dyn Fn() -> Now,
+    background: bool,
+) -> Result<(), String> {
     let settings = &engine.live().0.settings;
     let path = Path::new(&settings.dbfilename);
     let temporary = PathBuf::from(format!("temp-{}.rdb", std::process::id()));
-    let began = now();
-    let result = write(engine, settings, &temporary, began, false, || ()).and_then(|saved| {
+    let result = cut.write(engine, settings, &temporary, false).and_then(|saved| {
         std::fs::rename(&temporary, path)?;
         File::open(".")?.sync_all()?;
         Ok(saved)
@@ -67,7 +77,8 @@ pub(crate) fn save(
     }
 }
 
-/// Writes a file; gives the count of changes at the cut. `at_cut` runs while all locks are held.
+/// Takes a snapshot into any file; gives the count of changes at the cut. `at_cut` runs while all locks are
+/// held.
 pub(super) fn write(
     engine: &'static Engine,
     settings: &Settings,
@@ -76,74 +87,107 @@ pub(super) fn write(
     is_aof_base: bool,
     at_cut: impl FnOnce(),
 ) -> io::Result<u64> {
-    let file = File::create(path)?;
-    let sink = IoSink(BufWriter::with_capacity(BUFFER, file));
-    let mut writer = RdbWriter::new(sink, super::dialect(settings), settings.rdb_checksum);
-    let dirty = stream(engine, settings, now, is_aof_base, at_cut, &mut writer)?;
-    let mut buffer = writer.finish()?.0;
-    buffer.flush()?;
-    buffer.get_ref().sync_all()?;
-    Ok(dirty)
+    Cut::take(engine, now, at_cut).write(engine, settings, path, is_aof_base)
 }
 
 /// Keys and expiries of each database at the cut.
 type Sizes = BTreeMap<DbIndex, (u64, u64)>;
 
-/// Writes a snapshot to any sink; gives the count of changes at its cut.
-fn stream(
-    engine: &'static Engine,
-    settings: &Settings,
+/// A snapshot that has begun: from here on it has to be walked to its end, whatever happens.
+struct Cut {
+    records: Arc<Records>,
+    sizes: Sizes,
+    /// The count of changes.
+    dirty: u64,
     now: Now,
-    is_aof_base: bool,
-    at_cut: impl FnOnce(),
-    writer: &mut RdbWriter<IoSink<BufWriter<File>>>,
-) -> io::Result<u64> {
-    let live = engine.live().0;
-    let clock = AccessClock {
-        lfu: live.policy.is_lfu(),
-        seconds: (now.unix_ms / 1000) as u32,
-        log_factor: settings.lfu_log_factor,
-        decay_minutes: settings.lfu_decay_minutes,
-    };
-    let limit = (ochre_base::memory::used() / QUEUE_SHARE).max(QUEUE_MIN);
-    let with_access = settings.maxmemory > 0 && live.policy.uses_access();
-    let records = Arc::new(Records::new(super::dialect(settings), clock, with_access, limit));
-    let sizes = sizes(engine);
-    let capture: Arc<dyn Capture> = Arc::clone(&records) as Arc<dyn Capture>;
-    let dirty = snapshot::cut(&engine.shards, &capture, || {
-        at_cut();
-        engine.all_stats().dirty
-    });
-    let mut result = header(engine, settings, now, is_aof_base, writer);
-    let (mut current, mut synced) = (None, 0);
-    snapshot::walk(&engine.shards, || {
-        if result.is_err() || records.is_given_up() {
-            return;
-        }
-        if engine.saves.is_cancelled() {
-            records.give_up();
-            return;
-        }
-        result = drain(&records, &sizes, &mut current, writer);
-        if result.is_ok()
-            && settings.rdb_incremental_fsync
-            && writer.written() - synced > SYNC_EVERY
-        {
-            synced = writer.written();
-            result = writer.sink().0.get_ref().sync_data();
-        }
-        if result.is_err() {
-            records.give_up();
-        }
-    });
-    result?;
-    if records.is_given_up() {
-        let cancelled = engine.saves.is_cancelled();
-        let why = if cancelled { "cancelled" } else { "the disk is too slow for the writes" };
-        return Err(io::Error::other(why));
+}
+
+impl Cut {
+    /// Begins a snapshot; `at_cut` runs while all locks are held.
+    fn take(engine: &'static Engine, now: Now, at_cut: impl FnOnce()) -> Self {
+        let live = engine.live().0;
+        let settings = &live.settings;
+        let clock = AccessClock {
+            lfu: live.policy.is_lfu(),
+            seconds: (now.unix_ms / 1000) as u32,
+            log_factor: settings.lfu_log_factor,
+            decay_minutes: settings.lfu_decay_minutes,
+        };
+        let limit = (ochre_base::memory::used() / QUEUE_SHARE).max(QUEUE_MIN);
+        let with_access = settings.maxmemory > 0 && live.policy.uses_access();
+        let records = Arc::new(Records::new(super::dialect(settings), clock, with_access, limit));
+        let sizes = sizes(engine);
+        let capture: Arc<dyn Capture> = Arc::clone(&records) as Arc<dyn Capture>;
+        let dirty = snapshot::cut(&engine.shards, &capture, || {
+            at_cut();
+            engine.all_stats().dirty
+        });
+        Self { records, sizes, dirty, now }
     }
-    drain(&records, &sizes, &mut current, writer)?;
-    Ok(dirty)
+
+    /// Walks it to its end, into a file; gives the count of changes at the cut.
+    fn write(
+        self,
+        engine: &'static Engine,
+        settings: &Settings,
+        path: &Path,
+        is_aof_base: bool,
+    ) -> io::Result<u64> {
+        let file = match File::create(path) {
+            Ok(file) => file,
+            Err(error) => {
+                self.records.give_up();
+                snapshot::walk(&engine.shards, || ());
+                return Err(error);
+            }
+        };
+        let sink = IoSink(BufWriter::with_capacity(BUFFER, file));
+        let mut writer = RdbWriter::new(sink, super::dialect(settings), settings.rdb_checksum);
+        self.walk(engine, settings, is_aof_base, &mut writer)?;
+        let mut buffer = writer.finish()?.0;
+        buffer.flush()?;
+        buffer.get_ref().sync_all()?;
+        Ok(self.dirty)
+    }
+
+    fn walk(
+        &self,
+        engine: &'static Engine,
+        settings: &Settings,
+        is_aof_base: bool,
+        writer: &mut RdbWriter<IoSink<BufWriter<File>>>,
+    ) -> io::Result<()> {
+        let records = &self.records;
+        let mut result = header(engine, settings, self.now, is_aof_base, writer);
+        let (mut current, mut synced) = (None, 0);
+        snapshot::walk(&engine.shards, || {
+            if result.is_err() || records.is_given_up() {
+                return;
+            }
+            if engine.saves.is_cancelled() {
+                records.give_up();
+                return;
+            }
+            result = drain(records, &self.sizes, &mut current, writer);
+            if result.is_ok()
+                && settings.rdb_incremental_fsync
+                && writer.written() - synced > SYNC_EVERY
+            {
+                synced = writer.written();
+                result = writer.sink().0.get_ref().sync_data();
+            }
+            if result.is_err() {
+                records.give_up();
+            }
+        });
+        result?;
+        if records.is_given_up() {
+            let cancelled = engine.saves.is_cancelled();
+            let why = if cancelled { "cancelled" } else { "the disk is too slow for the writes" };
+            return Err(io::Error::other(why));
+        }
+        drain(records, &self.sizes, &mut current, writer)
+    }
 }
 
 /// Writes a file without keys: the base of an append-only file that begins.
@@ -206,16 +250,26 @@ fn drain(
     Ok(())
 }
 
-/// Takes a snapshot on a thread of its own.
+/// Takes a snapshot on a thread of its own. Its cut is taken at once, unless the calling thread holds locks.
 pub(crate) fn in_background(
     engine: &'static Engine,
     now: impl Fn() -> Now + Send + 'static,
+    holds_locks: bool,
 ) -> io::Result<()> {
     let thread = std::thread::Builder::new().name("snapshot".into());
     let began_s = now().unix_ms / 1000;
-    let result = thread.spawn(move || match save(engine, &now, true) {
-        Ok(()) => log::notice("Background saving terminated with success"),
-        Err(_) => log::warning("Background saving error"),
+    let cut = (!holds_locks).then(|| Cut::take(engine, now(), || ()));
+    // A thread that cannot be had takes its closure with it: what was cut is then walked here.
+    let records = cut.as_ref().map(|cut| Arc::clone(&cut.records));
+    let result = thread.spawn(move || {
+        let saved = match cut {
+            Some(cut) => save_cut(engine, cut, &now, true),
+            None => save(engine, &now, true),
+        };
+        match saved {
+            Ok(()) => log::notice("Background saving terminated with success"),
+            Err(_) => log::warning("Background saving error"),
+        }
     });
     match result {
         Ok(_) => {
@@ -223,6 +277,10 @@ pub(crate) fn in_background(
             Ok(())
         }
         Err(error) => {
+            if let Some(records) = records {
+                records.give_up();
+                snapshot::walk(&engine.shards, || ());
+            }
             engine.saves.end(began_s, None, true);
             Err(error)
         }
