@@ -229,7 +229,7 @@ impl<'a> Data<'a> {
         self.env.bin.free(old);
         self.work.counts.expired += 1;
         if self.env.log.is_on() {
-            self.work.effects.push(self.db, [&b"DEL"[..], key.name].iter());
+            self.work.effects.push_expired(self.db, key.name);
         }
         self.tell(key, Class::Expired, "expired");
         None

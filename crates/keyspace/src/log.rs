@@ -24,11 +24,24 @@ pub struct Effects {
     bytes: Vec<u8>,
     /// Ends of the effects in `bytes`, with the database of each.
     ends: Vec<(usize, DbIndex)>,
+    /// Some were done by a command, not only found past their time.
+    done: bool,
 }
 
 impl Effects {
     /// Adds one effect: a command that writes.
     pub fn push<A: AsRef<[u8]>>(&mut self, db: DbIndex, args: impl ExactSizeIterator<Item = A>) {
+        self.done = true;
+        self.add(db, args);
+    }
+
+    /// Adds the deletion of a key that was found past its time. Such deletions need no transaction to hold
+    /// them together.
+    pub fn push_expired(&mut self, db: DbIndex, name: &[u8]) {
+        self.add(db, [&b"DEL"[..], name].iter());
+    }
+
+    fn add<A: AsRef<[u8]>>(&mut self, db: DbIndex, args: impl ExactSizeIterator<Item = A>) {
         let mut number = [0; 20];
         self.bytes.push(b'*');
         self.bytes.extend_from_slice(ochre_base::num::format_i64(args.len() as i64, &mut number));
@@ -53,6 +66,7 @@ impl Effects {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
+        self.done = false;
     }
 
     /// Each effect's bytes with its database.
@@ -156,7 +170,7 @@ impl Log {
     /// caller holds the locks of the shards it changed. Returns the offset after it.
     pub fn append(&self, effects: &Effects) -> u64 {
         let mut window = lock(&self.window);
-        let wrap = effects.len() > 1;
+        let wrap = effects.len() > 1 && effects.done;
         for (at, (db, bytes)) in effects.iter().enumerate() {
             if window.selected != Some(db) {
                 let mut text = Vec::with_capacity(32);

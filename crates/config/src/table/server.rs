@@ -32,8 +32,7 @@ pub(super) const ROWS: &[Directive] = &[
         "redis-7.2",
         "Server whose version to report, and whose behaviour to follow where they differ. Commands \
          that came later can be called whatever it says.",
-    )
-    .immutable(),
+    ),
     row(
         "hz",
         Kind::Clamped { min: 1, max: 500, unit: "times a second" },

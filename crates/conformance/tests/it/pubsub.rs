@@ -18,11 +18,11 @@ fn channels_and_patterns() {
         c<
         PUBLISH news again
         b<
-        ~kind c<
-        ~kind c<
-        ~kind c<
+        c< ~kind
+        c< ~kind
+        c< ~kind
         PUBLISH other x
-        ~kind c<
+        c< ~kind
         PUBSUB CHANNELS
         PUBSUB CHANNELS x*
         PUBSUB CHANNELS n*
@@ -37,7 +37,7 @@ fn channels_and_patterns() {
         b: UNSUBSCRIBE
         c: PUNSUBSCRIBE n*
         ~kind c: PUNSUBSCRIBE
-        ~kind c<
+        c< ~kind
         c: PUNSUBSCRIBE
         PUBLISH news nobody
         PUBLISH news

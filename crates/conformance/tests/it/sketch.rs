@@ -1,6 +1,6 @@
 //! Sketches over a socket: BF, CF, CMS, TOPK and TDIGEST. No peer that the tests know has them without a
-//! module, so every reply is pinned, by the documentation's examples where it has some. Then: that they
-//! come back from a file, that transactions and scripts carry them, and what COMMAND says of them.
+//! module, so every reply is pinned, by the documentation's examples where it has some. Transactions
+//! and scripts carry them, and DUMP and RESTORE keep them.
 
 use crate::{check, redis7_pair};
 use ochre_testkit::oracle::Resp;
@@ -111,8 +111,7 @@ fn text(value: &Value) -> String {
     ochre_testkit::line::show(value)
 }
 
-/// The digest of all data is the same behind DEBUG RELOAD, or behind DUMP and RESTORE where there is no
-/// reload.
+/// The digest of every sketch is the same behind DUMP and RESTORE.
 #[test]
 fn dumps_keep_every_sketch() {
     let server = Server::ochre(&["--enable-debug-command", "yes"]);

@@ -303,7 +303,7 @@ fn mexists(ctx: &mut Ctx<'_>) -> Result {
 fn card(ctx: &mut Ctx<'_>) -> Result {
     let key = ctx.key(1);
     let bloom: Option<&Bloom> = read(&mut ctx.data, key)?;
-    ctx.reply.integer(bloom.map_or(0, |bloom| bloom.items() as i64));
+    ctx.reply.integer(bloom.map_or(0, |bloom| i64::try_from(bloom.items()).unwrap_or(i64::MAX)));
     Ok(())
 }
 

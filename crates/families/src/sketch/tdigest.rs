@@ -117,6 +117,7 @@ const BAD_COMPRESSION: ReplyError =
 const LOW_COMPRESSION: ReplyError =
     ReplyError::fixed("ERR T-Digest: compression parameter needs to be a positive integer");
 const NO_MEMORY: ReplyError = ReplyError::fixed("ERR T-Digest: allocation failed");
+const TOO_MANY: ReplyError = ReplyError::fixed("ERR T-Digest: overflow detected");
 const BAD_VAL: ReplyError = ReplyError::fixed("ERR T-Digest: error parsing val parameter");
 const BAD_NUMKEYS: ReplyError = ReplyError::fixed("ERR T-Digest: error parsing numkeys");
 const LOW_NUMKEYS: ReplyError =
@@ -234,7 +235,9 @@ fn merged(
     let compression = given.or(target.map(TDigest::compression)).unwrap_or_else(|| {
         all.iter().map(|digest| digest.compression()).max().unwrap_or(COMPRESSION)
     });
-    TDigest::merged(compression, &all).map_err(|TooLarge| NO_MEMORY)
+    // The one thing that can be too large besides the number of nodes is the number of numbers.
+    TDigest::new(compression).map_err(|TooLarge| NO_MEMORY)?;
+    TDigest::merged(compression, &all).map_err(|TooLarge| TOO_MANY)
 }
 
 /// Asks a digest one question for each argument; `parse` reads one, `ask` answers it.

@@ -178,7 +178,7 @@ impl Bloom {
 
     /// Items that were added and were not there before.
     pub fn items(&self) -> u64 {
-        self.layers.iter().map(|layer| layer.items).sum()
+        self.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.items))
     }
 
     /// Items that fit before another layer is made.
@@ -276,7 +276,7 @@ impl Bloom {
             if !fits || hashes == 0 || hashes > HASHES_MAX || zero != 0 {
                 return Err(Corrupt);
             }
-            // A sum of them must not overflow; no filter ever takes more items than it has room for.
+            // No layer ever takes more items than it has room for.
             if items > capacity {
                 return Err(Corrupt);
             }
@@ -284,7 +284,6 @@ impl Bloom {
             let bits = Pages::new((bits / 64) as usize);
             layers.push(Layer { bits, capacity, items, error, hashes });
         }
-        layers.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.items)).ok_or(Corrupt)?;
         Ok(Self { layers, error, tightening, expansion })
     }
 

@@ -114,8 +114,10 @@ impl Cms {
                 *merged.counters.cell_mut(at) = sum;
             }
         }
-        let total: i128 =
-            sources.iter().map(|(one, weight)| i128::from(one.total) * i128::from(*weight)).sum();
+        // One product fits; their sum may not.
+        let mut totals =
+            sources.iter().map(|(one, weight)| i128::from(one.total) * i128::from(*weight));
+        let total = totals.try_fold(0i128, i128::checked_add).ok_or(Overflow)?;
         merged.total = u64::try_from(total).map_err(|_| Overflow)?;
         Ok(merged)
     }

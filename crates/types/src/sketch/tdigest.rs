@@ -11,8 +11,9 @@
 //! The second part is the scale function k2 of the paper, in the form of its derivative, four times as fine
 //! as there; the first keeps the middle fine where numbers are skewed. The logarithm is taken from the bits
 //! of the number, so that only operations whose results every machine agrees on are used. No centroid at an
-//! end is ever larger than one number. Any two neighbours together are above the limit, the integral of
-//! whose inverse is below 3: there are at most `6 * compression` centroids, and about half as many. Questions are
+//! end is ever larger than one number of the stream. That leaves about `3 * compression` centroids; where it
+//! leaves more than two thirds of the capacity (a low compression and very many numbers), the limit is
+//! raised until it does not. Questions are
 //! answered from centroids and buffer together, sorted but not merged: a digest that never filled its buffer
 //! answers exactly, and reading changes nothing, so that replicas stay equal byte by byte.
 //!
@@ -35,6 +36,10 @@ use super::{BYTES_MAX, Corrupt, TooLarge};
 
 /// Largest compression: its nodes take [`BYTES_MAX`].
 const COMPRESSION_MAX: u64 = BYTES_MAX as u64 / 16 / 6 - 2;
+
+/// Most numbers that a merge may come to, so that no sum of weights overflows: a digest merged with itself
+/// doubles.
+const WEIGHT_MAX: u64 = 1 << 61;
 
 /// Numbers that lie close, as one.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,13 +118,16 @@ impl TDigest {
         *self = fresh;
     }
 
-    /// A digest of all that `sources` have seen. O(nodes log nodes).
+    /// A digest of all that `sources` have seen; too large above 2^61 numbers. O(nodes log nodes).
     pub fn merged(compression: u64, sources: &[&Self]) -> Result<Self, TooLarge> {
         let mut merged = Self::new(compression)?;
         for source in sources {
             merged.min = merged.min.min(source.min);
             merged.max = merged.max.max(source.max);
             merged.weight = merged.weight.saturating_add(source.weight);
+            if merged.weight > WEIGHT_MAX {
+                return Err(TooLarge);
+            }
             merged.centroids.extend_from_slice(&source.centroids);
             merged.buffer.extend_from_slice(&source.buffer);
         }
@@ -147,31 +155,22 @@ impl TDigest {
         nodes
     }
 
-    /// Merges the buffer into the centroids.
+    /// Merges the buffer into the centroids, so that a third of the capacity is free.
     fn compress(&mut self) {
-        let nodes = self.nodes();
-        let total = self.count() as f64;
-        let compression = self.compression as f64;
-        let scale = limit_scale(total / compression);
+        let mut nodes = self.nodes();
         self.weight = self.count();
         self.buffer.clear();
         self.compressions += 1;
-        self.centroids.clear();
-        // Weight in front of the centroid that is being filled.
-        let mut before = 0.0;
-        for node in nodes {
-            if let Some(last) = self.centroids.last_mut() {
-                let weight = (last.weight + node.weight) as f64;
-                let spread = spread(before / total).min(spread((before + weight) / total));
-                let limit = (scale * spread).min(1.0) * total / compression;
-                if weight <= limit {
-                    *last = joined(*last, node);
-                    continue;
-                }
-                before += last.weight as f64;
+        let (most, mut factor) = (self.capacity() - self.capacity() / 3, 1.0);
+        loop {
+            nodes = joined_nodes(&nodes, self.weight as f64, self.compression as f64, factor);
+            // With the factor at the number of numbers, three nodes are left.
+            if nodes.len() <= most {
+                break;
             }
-            self.centroids.push(node);
+            factor *= 4.0;
         }
+        self.centroids = nodes;
     }
 
     /// The nodes, to be asked.
@@ -270,7 +269,7 @@ impl TDigest {
             let one = Centroid { mean: from.f64()?, weight: from.u64()? };
             weight = weight.checked_add(one.weight).ok_or(Corrupt)?;
             // A negative count could not be answered, nor one that overflows with the buffer.
-            if !inside(one.mean) || one.mean < last || one.weight == 0 || weight > 1 << 62 {
+            if !inside(one.mean) || one.mean < last || one.weight == 0 || weight > 2 * WEIGHT_MAX {
                 return Err(Corrupt);
             }
             last = one.mean;
@@ -291,6 +290,27 @@ impl TDigest {
         (digest.centroids, digest.buffer, digest.weight) = (means, buffer, weight);
         if known { Ok(digest) } else { Err(Corrupt) }
     }
+}
+
+/// Merges neighbours up to `factor` times the limit on a weight: see the module's head.
+fn joined_nodes(nodes: &[Centroid], total: f64, compression: f64, factor: f64) -> Vec<Centroid> {
+    let scale = limit_scale(total / compression);
+    // Weight in front of the centroid that is being filled.
+    let (mut joined_nodes, mut before) = (Vec::<Centroid>::new(), 0.0);
+    for node in nodes {
+        if let Some(last) = joined_nodes.last_mut() {
+            let weight = (last.weight + node.weight) as f64;
+            let spread = spread(before / total).min(spread((before + weight) / total));
+            let limit = (scale * spread).min(1.0) * factor * total / compression;
+            if weight <= limit {
+                *last = joined(*last, *node);
+                continue;
+            }
+            before += last.weight as f64;
+        }
+        joined_nodes.push(*node);
+    }
+    joined_nodes
 }
 
 /// What of the limit on a weight does not depend on the quantile, for so many numbers for each unit of
