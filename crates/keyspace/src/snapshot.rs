@@ -90,10 +90,12 @@ mod tests {
     use super::*;
     use crate::db::{Key, NewValue, Text};
 
-    type State = BTreeMap<(DbIndex, Vec<u8>), (Vec<u8>, Option<i64>)>;
+    type Id = (DbIndex, Vec<u8>);
+    type Content = (Vec<u8>, Option<i64>);
+    type State = BTreeMap<Id, Content>;
 
     #[derive(Default)]
-    struct Taken(Mutex<Vec<((DbIndex, Vec<u8>), (Vec<u8>, Option<i64>))>>);
+    struct Taken(Mutex<Vec<(Id, Content)>>);
 
     fn value_of(stored: &Stored<'_>) -> Vec<u8> {
         match stored {

@@ -149,7 +149,10 @@ mod tests {
         Subscriber { event_loop, client }
     }
 
-    fn heard(channels: &Channels, channel: &[u8]) -> (usize, Vec<(Option<Vec<u8>>, Vec<u64>)>) {
+    /// The pattern, if there is one, and the clients.
+    type Heard = (Option<Vec<u8>>, Vec<u64>);
+
+    fn heard(channels: &Channels, channel: &[u8]) -> (usize, Vec<Heard>) {
         let mut heard = Vec::new();
         let receivers = channels.publish(channel, |pattern, subscribers| {
             let clients = subscribers.iter().map(|subscriber| subscriber.client).collect();

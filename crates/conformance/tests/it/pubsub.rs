@@ -14,15 +14,14 @@ fn channels_and_patterns() {
         PUBLISH news hello
         b<
         c: PSUBSCRIBE n*
-        c: PSUBSCRIBE n*s *
-        c<
+        d: PSUBSCRIBE z? *
+        d<
         PUBLISH news again
         b<
-        c< ~kind
-        c< ~kind
-        c< ~kind
+        c<
+        d<
         PUBLISH other x
-        c< ~kind
+        d<
         PUBSUB CHANNELS
         PUBSUB CHANNELS x*
         PUBSUB CHANNELS n*
@@ -36,9 +35,10 @@ fn channels_and_patterns() {
         b: UNSUBSCRIBE news
         b: UNSUBSCRIBE
         c: PUNSUBSCRIBE n*
-        ~kind c: PUNSUBSCRIBE
-        c< ~kind
         c: PUNSUBSCRIBE
+        d: PUNSUBSCRIBE z?
+        d: PUNSUBSCRIBE
+        d: PUNSUBSCRIBE
         PUBLISH news nobody
         PUBLISH news
         SUBSCRIBE

@@ -13,9 +13,9 @@
 //! of the number, so that only operations whose results every machine agrees on are used. No centroid at an
 //! end is ever larger than one number of the stream. That leaves about `3 * compression` centroids; where it
 //! leaves more than two thirds of the capacity (a low compression and very many numbers), the limit is
-//! raised until it does not. Questions are
-//! answered from centroids and buffer together, sorted but not merged: a digest that never filled its buffer
-//! answers exactly, and reading changes nothing, so that replicas stay equal byte by byte.
+//! raised until it does not. Questions are answered from centroids and buffer together, sorted but not
+//! merged: a digest that never filled its buffer answers exactly, and reading changes nothing, so that
+//! replicas stay equal byte by byte.
 //!
 //! As bytes, low byte first:
 //!
@@ -163,7 +163,7 @@ impl TDigest {
         self.compressions += 1;
         let (most, mut factor) = (self.capacity() - self.capacity() / 3, 1.0);
         loop {
-            nodes = joined_nodes(&nodes, self.weight as f64, self.compression as f64, factor);
+            nodes = joined_nodes(&nodes, self.weight, self.compression as f64, factor);
             // With the factor at the number of numbers, three nodes are left.
             if nodes.len() <= most {
                 break;
@@ -293,20 +293,24 @@ impl TDigest {
 }
 
 /// Merges neighbours up to `factor` times the limit on a weight: see the module's head.
-fn joined_nodes(nodes: &[Centroid], total: f64, compression: f64, factor: f64) -> Vec<Centroid> {
-    let scale = limit_scale(total / compression);
+fn joined_nodes(nodes: &[Centroid], total: u64, compression: f64, factor: f64) -> Vec<Centroid> {
+    let unit = total as f64 / compression;
+    let scale = limit_scale(unit);
+    // From whole numbers: a share next to 1 would round to it, and nothing could be merged there.
+    let spread = |below: u64| {
+        (below as f64 / total as f64) * (total.saturating_sub(below) as f64 / total as f64)
+    };
     // Weight in front of the centroid that is being filled.
-    let (mut joined_nodes, mut before) = (Vec::<Centroid>::new(), 0.0);
+    let (mut joined_nodes, mut before) = (Vec::<Centroid>::new(), 0);
     for node in nodes {
         if let Some(last) = joined_nodes.last_mut() {
-            let weight = (last.weight + node.weight) as f64;
-            let spread = spread(before / total).min(spread((before + weight) / total));
-            let limit = (scale * spread).min(1.0) * factor * total / compression;
-            if weight <= limit {
+            let weight = last.weight + node.weight;
+            let spread = spread(before).min(spread(before + weight));
+            if weight as f64 <= (scale * spread).min(1.0) * factor * unit {
                 *last = joined(*last, *node);
                 continue;
             }
-            before += last.weight as f64;
+            before += last.weight;
         }
         joined_nodes.push(*node);
     }
@@ -321,10 +325,6 @@ fn limit_scale(ratio: f64) -> f64 {
     let exponent = ((bits >> 52) & 0x7FF) as f64 - 1023.0;
     let part = f64::from_bits((bits & ((1 << 52) - 1)) | (1023 << 52)) - 1.0;
     (exponent + part) * std::f64::consts::LN_2 + 6.0
-}
-
-fn spread(q: f64) -> f64 {
-    q * (1.0 - q)
 }
 
 /// Two centroids as one, without an overflow on the way, and between the two.

@@ -125,6 +125,22 @@ fn a_digest_merged_with_itself_doubles_up_to_a_limit() {
     assert!(TDigest::decode(&mut Reader::new(&bytes)).is_ok());
 }
 
+/// Bytes that nobody's commands would lead to: all weight at one end, next to numbers alone.
+#[test]
+fn lopsided_weights_can_be_merged() {
+    for heavy_first in [true, false] {
+        let mut lopsided = TDigest::new(1).unwrap();
+        let weights = (0..16).map(|n| if (n == 0) == heavy_first { 1 << 57 } else { 1 });
+        lopsided.centroids =
+            weights.zip(0..).map(|(weight, n)| Centroid { mean: f64::from(n), weight }).collect();
+        lopsided.weight = lopsided.centroids.iter().map(|centroid| centroid.weight).sum();
+        (lopsided.min, lopsided.max) = (0.0, 15.0);
+        (0..100).for_each(|n| lopsided.add(f64::from(n % 16)));
+        assert!(lopsided.merged_nodes() + lopsided.unmerged_nodes() <= lopsided.capacity());
+        assert!(lopsided.sorted().quantile(0.5).is_some());
+    }
+}
+
 #[test]
 fn extreme_numbers_stay_finite() {
     let numbers = (0..5000).map(|n| if n % 2 == 0 { f64::MAX } else { f64::MIN });
