@@ -276,7 +276,7 @@ where
     if flags.contains(Flags::BLOCKING) && state.lp.live.settings.compat == Compat::Redis70 {
         refuse_blocking(row, args).map_err(|error| (Some(row), error))?;
     }
-    if state.rules.read_only && flags.contains(Flags::WRITE) {
+    if state.rules.read_only && flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE)) {
         return refuse("ERR Write commands are not allowed from read-only scripts.");
     }
     if state.oom && !state.rules.allow_oom && !state.wrote && flags.contains(Flags::DENYOOM) {
