@@ -1,7 +1,7 @@
 //! Client-side caching (CLIENT TRACKING): which client caches what, and telling it when that is stale.
 //!
 //! **By key.** A client's reads register it in the table of the key's shard, under the shard's lock
-//! ([`remember`]). A writer takes the registration out under the same lock and posts an invalidation
+//! (`remember`). A writer takes the registration out under the same lock and posts an invalidation
 //! before it lets go. The reply of the read is in the client's output since before that lock was let
 //! go, and the mailbox is looked at between commands, so that no invalidation overtakes the value it is
 //! about. The tables together hold at most tracking-table-max-keys keys: beyond, any key is taken out

@@ -2,7 +2,7 @@
 //!
 //! A table whose keys are all positive integers is an array (unless it is too sparse), any other an
 //! object; `cjson.null` is a light userdata without address. Nesting is bounded by settings, and by
-//! [`DEPTH_MAX`] whatever they say, since the machine's stack bounds it too.
+//! a depth of 1000 whatever they say, since the machine's stack bounds it too.
 //!
 //! Costs: O(bytes). Errors are texts with the position of the character.
 //!

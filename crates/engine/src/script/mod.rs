@@ -1,11 +1,11 @@
 //! Scripts and functions: what the process keeps of them, and how one runs.
 //!
 //! * this file: what all loops share ([`ScriptEngine`]) and the scripts that run too long;
-//! * [`local`]: a loop's own interpreter with its compiled code;
-//! * [`running`]: a script under way: its locks, its commands, its limits.
+//! * `local`: a loop's own interpreter with its compiled code;
+//! * `running`: a script under way: its locks, its commands, its limits.
 //!
 //! A script runs as EXEC does: under one lock set, its effects one record of the log. What it may
-//! lock beside its declared keys is [`running`]'s part.
+//! lock beside its declared keys is `running`'s part.
 
 pub(crate) mod local;
 pub(crate) mod running;

@@ -1,7 +1,7 @@
 //! From registers to the number of elements: Ertl's improved raw estimator.
 //!
 //! Only how often each value occurs matters. The estimate corrects the raw one for small numbers by
-//! [`sigma`] of the share of registers that are zero, and for large ones by [`tau`] of the share of
+//! `sigma` of the share of registers that are zero, and for large ones by `tau` of the share of
 //! registers that are full, with no table of biases and no change of method in between. The series are
 //! summed until they no longer change, so that the result is the same wherever doubles are.
 //!
