@@ -172,7 +172,7 @@ fn commands_from_scripts() {
         "return redis.call('monitor')",
         "return redis.call('shutdown')",
         "return redis.call('role')",
-        "return redis.call('slowlog','len')",
+        "return redis.call('slowlog','reset')",
         "return redis.call('ping')",
         "return redis.call('publish','a','b')",
         "return redis.call('spublish','a','b')",
