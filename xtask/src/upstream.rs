@@ -91,14 +91,12 @@ fn server() -> Result<PathBuf> {
 fn obtain(base: &Path) -> Result<()> {
     let apt = base.join("apt");
     fs::create_dir_all(apt.join("lists/partial"))?;
-    fs::write(
-        apt.join("source.list"),
-        "deb-src http://deb.debian.org/debian bookworm main\n\
-         deb-src http://deb.debian.org/debian-security bookworm-security main\n",
-    )?;
+    let parts = apt.join("sources.list.d");
+    fs::create_dir_all(&parts)?;
+    source_entries(Path::new("/etc/apt"), &parts)?;
     let options = [
-        format!("Dir::Etc::sourcelist={}", apt.join("source.list").display()),
-        "Dir::Etc::sourceparts=/dev/null".to_owned(),
+        "Dir::Etc::sourcelist=/dev/null".to_owned(),
+        format!("Dir::Etc::sourceparts={}", parts.display()),
         format!("Dir::State::lists={}", apt.join("lists").display()),
         format!("Dir::Cache={}", apt.join("cache").display()),
     ];
@@ -113,6 +111,27 @@ fn obtain(base: &Path) -> Result<()> {
     get(&["source", "--download-only", "redis"])?;
     let archive = format!("redis_{VERSION}.orig.tar.gz");
     succeed(Command::new("tar").arg("xzf").arg(apt.join(archive)).arg("-C").arg(base))
+}
+
+/// The entries of this machine's Debian archives, turned from packages to their sources.
+fn source_entries(from: &Path, into: &Path) -> Result<()> {
+    let listed = fs::read_dir(from.join("sources.list.d")).into_iter().flatten().flatten();
+    let files = listed.map(|entry| entry.path()).chain([from.join("sources.list")]);
+    for path in files.filter(|path| path.is_file()) {
+        let text = fs::read_to_string(&path)?;
+        // Other archives have no sources of this package, and may have none at all.
+        let stanzas = text.split("\n\n").filter(|stanza| stanza.contains("debian"));
+        let turn = |line: &str| match line.strip_prefix("deb ") {
+            Some(rest) => format!("deb-src {rest}"),
+            None => line.replace("Types: deb", "Types: deb-src"),
+        };
+        let turned: Vec<String> =
+            stanzas.map(|stanza| stanza.lines().map(turn).collect::<Vec<_>>().join("\n")).collect();
+        if let Some(name) = path.file_name().filter(|_| !turned.is_empty()) {
+            fs::write(into.join(name), turned.join("\n\n") + "\n")?;
+        }
+    }
+    Ok(())
 }
 
 fn succeed(command: &mut Command) -> Result<()> {

@@ -372,6 +372,8 @@ pub struct Settings {
     pub min_replicas: u64,
     /// `repl-ping-replica-period`, in milliseconds.
     pub replica_ping_ms: i64,
+    /// `min-replicas-max-lag`, in milliseconds.
+    pub min_replicas_lag_ms: i64,
     /// `repl-backlog-size`
     pub backlog_bytes: u64,
     /// `appendonly`
@@ -497,6 +499,7 @@ impl Settings {
             stop_writes_on_save_error: config.boolean(const { id("stop-writes-on-bgsave-error") }),
             min_replicas: view.number(const { id("min-replicas-to-write") }),
             replica_ping_ms: config.int(const { id("repl-ping-replica-period") }) * 1000,
+            min_replicas_lag_ms: config.int(const { id("min-replicas-max-lag") }) * 1000,
             backlog_bytes: config.bytes(const { id("repl-backlog-size") }),
             append_only: config.boolean(const { id("appendonly") }),
             append_sync: AppendSync::of(config.int(const { id("appendfsync") })),

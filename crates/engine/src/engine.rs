@@ -86,6 +86,10 @@ pub trait Host: Send + Sync {
         announces: bool,
     ) -> io::Result<()>;
 
+    /// Brings what the log has got into the append-only file, as far as `appendfsync` asks for it
+    /// before a reply goes out. No lock is held.
+    fn write_log(&self, engine: &Engine, settings: &Settings, now_s: i64);
+
     /// Rewrites the append-only file, on a thread of its own. The right to do so was claimed
     /// ([`Saves::begin_rewrite`]).
     fn rewrite_aof(&self, engine: &'static Engine) -> io::Result<()>;

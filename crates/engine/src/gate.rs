@@ -113,8 +113,10 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
             row.full_name
         )));
     }
-    if turn.lp.live.settings.min_replicas > 0 && may_write(turn, row, args) {
-        // There is no replica yet.
+    if turn.lp.live.settings.min_replicas > 0
+        && may_write(turn, row, args)
+        && !has_good_replicas(turn)
+    {
         return Verdict::Refuse(NO_REPLICAS);
     }
     if turn.engine.saves.has_trouble()
@@ -140,6 +142,15 @@ fn arity_error(row: &Row) -> ReplyError {
 fn runs_in_multi(row: &Row) -> bool {
     matches!(row.spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
         && row.parent.is_none()
+}
+
+/// Whether as many replicas are in touch as min-replicas-to-write asks for.
+#[cold]
+fn has_good_replicas(turn: &Turn<'_>) -> bool {
+    let settings = &turn.lp.live.settings;
+    let since = turn.lp.now.unix_ms - settings.min_replicas_lag_ms;
+    let good = turn.engine.replicas.all().into_iter().filter(|replica| replica.is_good(since));
+    good.count() as u64 >= settings.min_replicas
 }
 
 /// Why a command that writes is not accepted: what it changes could not be saved.

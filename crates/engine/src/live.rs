@@ -53,6 +53,7 @@ impl Live {
                 list_compress_depth: encodings.list_compress_depth as u32,
                 stream_node_max_bytes: count(encodings.stream_node_bytes),
                 stream_node_max_entries: count(encodings.stream_node_entries),
+                hll_sparse_max_bytes: count(encodings.hll_sparse_bytes),
             },
             databases: settings.databases.min(u32::from(DbIndex::MAX)) as DbIndex,
             string_max: count(settings.proto_max_bulk_len),

@@ -31,6 +31,14 @@ pub struct Replica {
     pub acknowledged_ms: AtomicI64,
 }
 
+impl Replica {
+    /// Whether it gets the stream, and was heard of since `since` in Unix milliseconds.
+    pub fn is_good(&self, since: i64) -> bool {
+        let online = self.online.load(Ordering::Relaxed);
+        online && self.acknowledged_ms.load(Ordering::Relaxed) >= since
+    }
+}
+
 /// All replicas. See the module's head.
 #[derive(Debug)]
 pub struct Replicas {

@@ -86,8 +86,6 @@ const NO_SKETCH: ReplyError =
     ReplyError::fixed("WRONGTYPE Key is not a valid HyperLogLog string value.");
 /// A sketch whose registers do not add up.
 const CORRUPT: ReplyError = ReplyError::fixed("INVALIDOBJ Corrupted HLL object detected");
-/// Most bytes of a sparse sketch: the default of hll-sparse-max-bytes.
-const SPARSE_MAX: usize = 3000;
 
 fn corrupt(_: Corrupt) -> ReplyError {
     CORRUPT
@@ -123,7 +121,7 @@ fn pfadd(ctx: &mut Ctx<'_>) -> Result {
     let raised = match slot {
         None => {
             let mut bytes = sketch::empty();
-            add_all(&mut bytes, elements)?;
+            add_all(&mut bytes, elements, ctx.data.env.limits.hll_sparse_max_bytes)?;
             store(&mut ctx.data, key, None, bytes);
             true
         }
@@ -153,7 +151,7 @@ fn add_to(data: &mut Data<'_>, key: Key<'_>, slot: Slot, elements: &[&[u8]]) -> 
         });
     }
     let mut bytes = bytes.to_vec();
-    let raised = add_all(&mut bytes, elements)?;
+    let raised = add_all(&mut bytes, elements, data.env.limits.hll_sparse_max_bytes)?;
     if raised {
         store(data, key, Some(slot), bytes);
     } else {
@@ -162,10 +160,10 @@ fn add_to(data: &mut Data<'_>, key: Key<'_>, slot: Slot, elements: &[&[u8]]) -> 
     Ok(raised)
 }
 
-fn add_all(bytes: &mut Vec<u8>, elements: &[&[u8]]) -> Result<bool> {
+fn add_all(bytes: &mut Vec<u8>, elements: &[&[u8]], sparse_max: usize) -> Result<bool> {
     let mut raised = false;
     for element in elements {
-        raised |= sketch::add(bytes, element, SPARSE_MAX).map_err(corrupt)?;
+        raised |= sketch::add(bytes, element, sparse_max).map_err(corrupt)?;
     }
     Ok(raised)
 }
@@ -228,7 +226,7 @@ fn pfmerge(ctx: &mut Ctx<'_>) -> Result {
     if dense {
         sketch::make_dense(&mut bytes).map_err(corrupt)?;
     }
-    all.store(&mut bytes, SPARSE_MAX).map_err(corrupt)?;
+    all.store(&mut bytes, ctx.data.env.limits.hll_sparse_max_bytes).map_err(corrupt)?;
     store(&mut ctx.data, target, slot, bytes);
     ctx.data.changed(target, Class::String, "pfadd");
     ctx.reply.ok();
@@ -298,7 +296,8 @@ fn pfselftest(ctx: &mut Ctx<'_>) -> Result {
     sketch::make_dense(&mut dense).map_err(corrupt)?;
     for n in 1..=ELEMENTS {
         let element = n.to_le_bytes();
-        sketch::add(&mut any, &element, SPARSE_MAX).map_err(corrupt)?;
+        sketch::add(&mut any, &element, ctx.data.env.limits.hll_sparse_max_bytes)
+            .map_err(corrupt)?;
         sketch::add_dense(&mut dense, &element);
         if n.is_power_of_two() || n == ELEMENTS {
             let count = sketch::count(&any).map_err(corrupt)?;

@@ -27,6 +27,11 @@ fn write(locked: &mut Locked<'_>, name: &[u8], n: i64) {
     db.put(key, slot, NewValue::Int(n), None, 0);
 }
 
+fn add(locked: &mut Locked<'_>, name: &[u8], n: i64) {
+    let sum = read(locked, name) + n;
+    write(locked, name, sum);
+}
+
 fn ids(shards: &Shards, names: &[&[u8]]) -> Vec<u16> {
     let mut ids: Vec<u16> = names.iter().map(|name| shards.of(Key::new(name).hash)).collect();
     ids.sort_unstable();
@@ -57,10 +62,8 @@ fn transfers_keep_the_sum() {
                             let from = NAMES[rng.gen_range(0..4)];
                             let to = NAMES[rng.gen_range(0..4)];
                             let mut locked = shards.lock_set(&ids(&shards, &[from, to]));
-                            let taken = read(&locked, from) - 1;
-                            write(&mut locked, from, taken);
-                            let given = read(&locked, to) + 1;
-                            write(&mut locked, to, given);
+                            add(&mut locked, from, -1);
+                            add(&mut locked, to, 1);
                         }
                     })
                 })
@@ -92,20 +95,16 @@ fn widening_scripts_wait_for_nobody_who_waits() {
                             if turn < 2 {
                                 let right = shards.script_lock();
                                 let mut locked = shards.lock_set(&ids(&shards, &[from]));
-                                let taken = read(&locked, from) - 1;
-                                write(&mut locked, from, taken);
+                                add(&mut locked, from, -1);
                                 locked.widen(Key::new(to).hash, &right);
-                                let given = read(&locked, to) + 1;
-                                write(&mut locked, to, given);
+                                add(&mut locked, to, 1);
                                 locked.widen_all(&right);
                                 let sum: i64 = NAMES.iter().map(|name| read(&locked, name)).sum();
                                 assert_eq!(sum, 0);
                             } else {
                                 let mut locked = shards.lock_set(&ids(&shards, &[from, to]));
-                                let taken = read(&locked, from) - 1;
-                                write(&mut locked, from, taken);
-                                let given = read(&locked, to) + 1;
-                                write(&mut locked, to, given);
+                                add(&mut locked, from, -1);
+                                add(&mut locked, to, 1);
                             }
                         }
                     })

@@ -196,6 +196,8 @@ impl Connection {
             }
             if self.output.pending() > WRITE_AT {
                 if !self.stuck {
+                    // No reply goes out before what its command changed is written.
+                    engine.host.write_log(engine, &lp.live.settings, lp.now.unix_ms / 1000);
                     self.flush(traffic)?;
                 }
                 if self.over_hard_limit(lp) {

@@ -363,7 +363,13 @@ impl EventLoop {
         }
     }
 
+    /// Writes a connection's output before the turn's end: what its commands changed goes to disk first.
     fn flush(&mut self, index: usize) {
+        self.write_log();
+        self.flush_written(index);
+    }
+
+    fn flush_written(&mut self, index: usize) {
         let Some(Some(connection)) = self.io.connections.get_mut(index) else { return };
         connection.dirty = false;
         let result = connection.flush(&mut self.traffic);
@@ -378,7 +384,7 @@ impl EventLoop {
     fn flush_all(&mut self) {
         let mut dirty = std::mem::take(&mut self.io.dirty);
         for index in dirty.drain(..) {
-            self.flush(index);
+            self.flush_written(index);
         }
         self.io.dirty = dirty;
     }

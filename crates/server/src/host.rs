@@ -284,6 +284,10 @@ impl Host for Process {
         thread.spawn(move || sync::send(engine, &|| clock.now(), client, announces)).map(drop)
     }
 
+    fn write_log(&self, engine: &Engine, settings: &Settings, now_s: i64) {
+        self.aof.end_turn(engine, settings, now_s);
+    }
+
     fn rewrite_aof(&self, engine: &'static Engine) -> io::Result<()> {
         let (clock, aof) = (self.clock, self.aof);
         let thread = std::thread::Builder::new().name("aof-rewrite".into());

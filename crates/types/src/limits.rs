@@ -37,6 +37,8 @@ pub struct Limits {
     pub stream_node_max_bytes: usize,
     /// Most entries of a block of a stream; 0 for no bound.
     pub stream_node_max_entries: usize,
+    /// Most bytes of a HyperLogLog in its sparse form.
+    pub hll_sparse_max_bytes: usize,
 }
 
 impl Default for Limits {
@@ -53,6 +55,7 @@ impl Default for Limits {
             list_compress_depth: 0,
             stream_node_max_bytes: 4096,
             stream_node_max_entries: 100,
+            hll_sparse_max_bytes: 3000,
         }
     }
 }

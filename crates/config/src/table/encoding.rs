@@ -56,8 +56,7 @@ pub(super) const ROWS: &[Directive] = &[
     .also(&["zset-max-ziplist-entries"]),
     row("zset-max-listpack-value", size(), "64", "Longest member of a sorted set in compact form.")
         .also(&["zset-max-ziplist-value"]),
-    row("hll-sparse-max-bytes", size(), "3000", "Longest HyperLogLog in compact form.")
-        .inert("there are no HyperLogLogs yet"),
+    row("hll-sparse-max-bytes", size(), "3000", "Longest HyperLogLog in compact form."),
     row("stream-node-max-bytes", size(), "4096", "Largest block of a stream; 0 for no limit."),
     row(
         "stream-node-max-entries",

@@ -3,7 +3,7 @@
 use super::{INT_MAX, bytes, count};
 use crate::directive::{Directive, Kind, row};
 
-const NO_RDB: &str = "there is no replication yet";
+const NO_RDB: &str = "a snapshot for a replica never has a name for long";
 const NO_AOF: &str = "the append-only file is written in another way";
 
 pub(super) const ROWS: &[Directive] = &[

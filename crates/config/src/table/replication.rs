@@ -3,7 +3,7 @@
 use super::{INT_MAX, bytes, count, number};
 use crate::directive::{Directive, Kind, row};
 
-const NONE: &str = "replication is not there yet";
+const NONE: &str = "being a replica is not there yet, and replicas are sent a snapshot by file";
 
 pub(super) const ROWS: &[Directive] = &[
     row("replicaof", Kind::HostPort, "", "Primary to follow, as host and port.")
@@ -93,8 +93,7 @@ pub(super) const ROWS: &[Directive] = &[
         "10",
         "Silence after which a replica counts as out of touch.",
     )
-    .also(&["min-slaves-max-lag"])
-    .inert(NONE),
+    .also(&["min-slaves-max-lag"]),
     row(
         "repl-timeout",
         count(1, INT_MAX, "seconds"),

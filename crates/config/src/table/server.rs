@@ -49,7 +49,7 @@ pub(super) const ROWS: &[Directive] = &[
         "10",
         "How long a shutdown waits for replicas that lag.",
     )
-    .inert("there are no replicas yet"),
+    .inert("the end does not wait for replicas"),
     row(
         "shutdown-on-sigint",
         SHUTDOWN,

@@ -341,3 +341,32 @@ fn writes_stop_while_snapshots_fail() {
     }
     assert_eq!(client.cmd(&["SET", "k", "w"]), Value::Status(b"OK".to_vec()));
 }
+
+/// No reply is there before what its command changed is in the file: also in the middle of a pipeline whose
+/// output is written before the turn ends, and for a client that has closed its side.
+#[test]
+fn replies_come_after_what_they_acknowledge() {
+    let folder = Folder::new("acknowledge");
+    let options =
+        ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--io-threads", "1"];
+    let mut server = folder.server(&options);
+    let mut client = server.client();
+    client.cmd(&["SET", "large", &"x".repeat(1400)]);
+    // Half a megabyte of replies a round: the server writes them while it is still at the pipeline.
+    let rounds = 2000;
+    for _ in 0..rounds {
+        client.send(&["INCR", "counter"]);
+        client.send(&["GET", "large"]);
+    }
+    let mut acknowledged = 0;
+    for _ in 0..rounds / 4 {
+        let Value::Integer(n) = client.reply() else { panic!("a number") };
+        client.reply();
+        acknowledged = n;
+    }
+    server.kill();
+    let server = folder.server(&options);
+    let Value::Bulk(digits) = server.client().cmd(&["GET", "counter"]) else { panic!("a number") };
+    let there: i64 = String::from_utf8(digits).unwrap().parse().unwrap();
+    assert!(there >= acknowledged, "{there} are there, {acknowledged} were acknowledged");
+}

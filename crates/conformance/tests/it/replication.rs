@@ -86,6 +86,13 @@ fn follows(io_threads: &str) {
     write(&mut client, 200, 200);
     wait_for_same(&mut client, &mut follower);
     assert_eq!(info(&mut client, "connected_slaves"), "1");
+    // One replica is in touch; two are asked for, then one.
+    client.cmd(&["CONFIG", "SET", "min-replicas-to-write", "2"]);
+    let Value::Error(text) = client.cmd(&["SET", "k", "v"]) else { panic!("refused") };
+    assert!(text.starts_with(b"NOREPLICAS"), "{}", String::from_utf8_lossy(&text));
+    client.cmd(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    assert_eq!(client.cmd(&["SET", "k", "v"]), Value::Status(b"OK".to_vec()));
+    client.cmd(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
     // The link is cut: the replica goes on where it was.
     client.cmd(&["CLIENT", "KILL", "TYPE", "replica"]);
     write(&mut client, 400, 100);

@@ -5,14 +5,14 @@
 //! system), the listener is looked at again after a while: connections wait in the kernel meanwhile.
 
 use std::io;
-use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::{Token, Waker};
 use ochre_config::Settings;
 use ochre_engine::engine::Engine;
 use ochre_engine::mailbox::Wake;
-use ochre_engine::session::{ClientInfo, Names, Session};
+use ochre_engine::session::{ClientInfo, Session};
 use ochre_engine::turn::LoopState;
 use ochre_net::socket::Socket;
 
@@ -171,25 +171,7 @@ fn client_info(
         is_unix: matches!(socket, Socket::Unix(_)),
         created: now,
         last_seen: AtomicI64::new(now),
-        db: AtomicU16::new(0),
-        protocol: AtomicU16::new(2),
-        multi: AtomicU32::new(0),
-        watching: AtomicU32::new(0),
-        subscriptions: Default::default(),
-        redirect: AtomicI64::new(-1),
-        last_row: AtomicU16::new(0),
-        query_bytes: AtomicU64::new(0),
-        query_room: AtomicU64::new(0),
-        multi_bytes: AtomicU64::new(0),
-        output_bytes: AtomicU64::new(0),
-        memory: AtomicU64::new(0),
-        net_in: AtomicU64::new(0),
-        net_out: AtomicU64::new(0),
-        commands: AtomicU64::new(0),
-        flags: AtomicU32::new(0),
-        doomed: false.into(),
-        names: Mutex::new(Names::default()),
-        waiting: Mutex::default(),
+        ..ClientInfo::nobody()
     }
 }
 

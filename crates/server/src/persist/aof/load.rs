@@ -38,45 +38,19 @@ impl Aof {
         std::fs::create_dir_all(&state.folder)
             .map_err(|error| anyhow::anyhow!("Can't open or create append-only dir: {error}"))?;
         let known = find_manifest(&mut state).map_err(fail)?;
-        read_all(engine, &state, settings, now).map_err(fail)?;
-        self.open(&mut state, engine, known, now)
-            .map_err(|error| anyhow::anyhow!("Can't open the append-only file: {}", reason(&error)))
-    }
-
-    /// Opens the increment that is written to. Without a manifest there is nothing yet: an empty base is made.
-    fn open(
-        &self,
-        state: &mut State,
-        engine: &'static Engine,
-        known: bool,
-        now: Now,
-    ) -> std::io::Result<()> {
-        if !known {
-            let base = state.manifest.next_base(&state.stem);
-            super::super::save::empty(engine, &state.folder.join(&base.name), now)?;
-            state.manifest.base = Some(base);
-        }
-        if state.manifest.increments.is_empty() {
-            state.manifest.add_increment(&state.stem);
-            state.write_manifest()?;
-        }
-        let Some(last) = state.manifest.increments.last() else { return Ok(()) };
-        let file = open_increment(&state.folder.join(&last.name))?;
-        let bytes = |entry: &Entry| {
-            std::fs::metadata(state.folder.join(&entry.name)).map_or(0, |meta| meta.len())
-        };
-        let before = &state.manifest.increments[..state.manifest.increments.len() - 1];
-        state.other_bytes = state.manifest.base.iter().chain(before).map(bytes).sum();
-        state.file_bytes = file.metadata()?.len();
-        state.base_bytes = state.size();
-        state.file = Some(file);
-        self.begin(state, engine);
+        read_all(engine, &state.folder, &state.manifest, settings, now).map_err(fail)?;
+        open(&mut state, engine, known, now).map_err(|error| {
+            anyhow::anyhow!("Can't open the append-only file: {}", reason(&error))
+        })?;
+        drop(state);
+        self.begin(engine);
         Ok(())
     }
 
     /// From here on the log is written.
-    pub(super) fn begin(&self, state: &mut State, engine: &'static Engine) {
+    fn begin(&self, engine: &'static Engine) {
         let _all = engine.shards.lock_all();
+        let mut state = self.state();
         engine.log.turn_on();
         state.written = engine.log.end();
         state.synced = state.written;
@@ -90,15 +64,44 @@ impl Aof {
             return Err("the append-only file is off".to_owned());
         }
         let settings = &engine.live().0.settings;
-        let mut state = self.state();
         {
             let _all = engine.shards.lock_all();
+            self.on.store(false, Ordering::Release);
             engine.log.turn_off();
         }
-        let result = read_all(engine, &state, settings, now);
-        self.begin(&mut state, engine);
+        // Not under the mutex: what is read takes shards' locks, which come before it.
+        let (folder, manifest) = {
+            let state = self.state();
+            (state.folder.clone(), state.manifest.clone())
+        };
+        let result = read_all(engine, &folder, &manifest, settings, now);
+        self.begin(engine);
         result
     }
+}
+
+/// Opens the increment that is written to. Without a manifest there is nothing yet: an empty base is made.
+fn open(state: &mut State, engine: &'static Engine, known: bool, now: Now) -> std::io::Result<()> {
+    if !known {
+        let base = state.manifest.next_base(&state.stem);
+        super::super::save::empty(engine, &state.folder.join(&base.name), now)?;
+        state.manifest.base = Some(base);
+    }
+    if state.manifest.increments.is_empty() {
+        state.manifest.add_increment(&state.stem);
+        state.write_manifest()?;
+    }
+    let Some(last) = state.manifest.increments.last() else { return Ok(()) };
+    let file = open_increment(&state.folder.join(&last.name))?;
+    let bytes = |entry: &Entry| {
+        std::fs::metadata(state.folder.join(&entry.name)).map_or(0, |meta| meta.len())
+    };
+    let before = &state.manifest.increments[..state.manifest.increments.len() - 1];
+    state.other_bytes = state.manifest.base.iter().chain(before).map(bytes).sum();
+    state.file_bytes = file.metadata()?.len();
+    state.base_bytes = state.size();
+    state.file = Some(file);
+    Ok(())
 }
 
 /// Reads the manifest, or takes over an append-only file of one piece; false when there is neither.
@@ -129,13 +132,14 @@ fn find_manifest(state: &mut State) -> Result<bool, String> {
 
 fn read_all(
     engine: &'static Engine,
-    state: &State,
+    folder: &Path,
+    manifest: &Manifest,
     settings: &Settings,
     now: Now,
 ) -> Result<(), String> {
-    let parts: Vec<&Entry> = state.manifest.base.iter().chain(&state.manifest.increments).collect();
+    let parts: Vec<&Entry> = manifest.base.iter().chain(&manifest.increments).collect();
     for (at, entry) in parts.iter().enumerate() {
-        let path = state.folder.join(&entry.name);
+        let path = folder.join(&entry.name);
         let is_last = at + 1 == parts.len();
         read(engine, &path, settings, now, is_last)
             .map_err(|why| format!("{} {why}", path.display()))?;

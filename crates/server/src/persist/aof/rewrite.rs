@@ -49,7 +49,10 @@ impl Aof {
             let base = state.manifest.next_base(&state.stem);
             let stem = state.stem.clone();
             let name = state.manifest.add_increment(&stem);
-            let next = open_increment(&state.folder.join(&name))?;
+            let next = open_increment(&state.folder.join(&name)).inspect_err(|_| {
+                // Listed without being there, it would keep the server from starting.
+                state.manifest.increments.pop();
+            })?;
             if !is_first {
                 state.write_manifest()?;
             }
