@@ -1,13 +1,17 @@
 //! A few thousand random commands of each family against redis-server 7.0, then everything is read
-//! back and compared: I5. The seed is printed on failure; `OCHRE_SEED` repeats a run.
+//! back and compared: I5. `OCHRE_SEED` is the seed, or `random`; it is
+//! printed on failure.
 
 use crate::{PrintSeed, redis7_pair, seed, tiny_thresholds};
 use ochre_conformance::commands::Commands;
 use ochre_testkit::Program;
 use ochre_testkit::oracle::{Norm, Pair, Resp};
 
-/// Commands of one run: two runs for each family, packed and unpacked.
-const COMMANDS: usize = 3000;
+/// Commands of one run: two runs for each family, packed and unpacked. `OCHRE_COMMANDS` asks for more.
+fn commands_of_a_run() -> usize {
+    let asked = std::env::var("OCHRE_COMMANDS").ok();
+    asked.map_or(3000, |text| text.parse().expect("OCHRE_COMMANDS is a number"))
+}
 
 const STRINGS: &str = "
     SET {k} {v} [EX {ttl}|PX {ttl}000|KEEPTTL] [NX|XX|GET]
@@ -350,7 +354,7 @@ fn is_part(args: &[Vec<u8>]) -> bool {
 }
 
 fn differential(templates: &str) {
-    differential_with(redis7_pair(&[]), templates);
+    differential_with(redis7_pair(&["--enable-debug-command", "yes"]), templates);
 }
 
 fn differential_with(mut pair: Pair, templates: &str) {
@@ -363,7 +367,7 @@ fn differential_with(mut pair: Pair, templates: &str) {
         pair.restart(resp, &format!("seed {seed}, round {round}"));
         let mut commands = Commands::new(templates, seed.wrapping_add(round));
         let mut in_multi = false;
-        for i in 0..COMMANDS {
+        for i in 0..commands_of_a_run() {
             let args = commands.next_command();
             let name = args[0].to_ascii_uppercase();
             // Within MULTI these are refused, which spoils the transaction only in newer releases.
@@ -391,7 +395,7 @@ fn differential_with(mut pair: Pair, templates: &str) {
     pair.finish();
 }
 
-/// Compares every key of databases 0 and 1: type, value and deadline.
+/// Compares every key of databases 0 and 1: type, value and deadline, and the digest of all.
 fn read_back(pair: &mut Pair) {
     for db in ["0", "1"] {
         pair.run(&["SELECT", db], &[]);
@@ -423,6 +427,7 @@ fn read_back(pair: &mut Pair) {
         }
     }
     pair.run(&["SELECT", "0"], &[]);
+    pair.run(&["DEBUG", "DIGEST"], &[]);
 }
 
 #[test]

@@ -121,7 +121,12 @@ fn create(ctx: &mut Ctx<'_>) -> Result {
     let options = Options::parse(ctx.args, true)?;
     let (key, name, at) = (ctx.key(2), ctx.arg(3), ctx.arg(4));
     let absent = if options.create { Absent::Create } else { Absent::Leave };
+    let args = ctx.args;
     edit(&mut ctx.data, key, absent, |stream, _, _| {
+        if args.len() > 8 {
+            // An option twice, which the peers see no sooner than here.
+            return Err(bad_subcommand("XGROUP", args[1]));
+        }
         let group = Group::new(position(at, stream, false)?, options.entries_read);
         if stream.add_group(name, group) { Ok(()) } else { Err(EXISTS) }
     })?
@@ -148,7 +153,11 @@ fn change<R>(
 fn setid(ctx: &mut Ctx<'_>) -> Result {
     let options = Options::parse(ctx.args, false)?;
     let (name, at) = (ctx.arg(3), ctx.arg(4));
+    let args = ctx.args;
     change(ctx, Some(name), |stream| {
+        if !matches!(args.len(), 5 | 7) {
+            return Err(bad_subcommand("XGROUP", args[1]));
+        }
         let id = position(at, stream, true)?;
         if let Some(group) = stream.group_mut(name) {
             group.last_id = id;
