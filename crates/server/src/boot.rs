@@ -27,6 +27,7 @@ Options are directives of the configuration file with two dashes, and come after
        ochre-server --port 7777 --maxmemory 2gb --save ''
        ochre-server /etc/redis/6379.conf --loglevel verbose -
 --ok answers OK to every command and does nothing else: the floor under the benchmarks.
+--in-process WORKLOAD THREADS SECONDS runs commands without sockets, and says how many, for the same.
 ";
 
 /// Runs the process to its end.
@@ -45,6 +46,7 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Some("--ok") => return floor(&args[1..]),
+        Some("--in-process") => return crate::in_process::run(&args[1..]),
         _ => {}
     }
     match load(&args) {

@@ -100,7 +100,22 @@ fn write_pid_file(settings: &Settings, background: bool) -> Option<PidFile> {
     settings.pidfile.clone().or(default).and_then(|path| PidFile::write(&path))
 }
 
-fn run_loops(config: Config, settings: &Settings, manager: &Manager) -> anyhow::Result<()> {
+/// A server that has no threads yet.
+pub(crate) struct Parts {
+    pub(crate) engine: &'static Engine,
+    pub(crate) shared: &'static Shared,
+    /// One for each loop.
+    pub(crate) polls: Vec<Poll>,
+    /// For the loops' random numbers.
+    pub(crate) seed: u64,
+}
+
+/// Makes the engine and what the loops share; nothing is opened and nothing runs.
+pub(crate) fn assemble(
+    config: Config,
+    settings: &Settings,
+    supervised: &str,
+) -> anyhow::Result<Parts> {
     let seed = u64::from_le_bytes(random_bytes()?);
     ochre_base::hash::seed(seed);
     allocator::configure_decay();
@@ -113,7 +128,6 @@ fn run_loops(config: Config, settings: &Settings, manager: &Manager) -> anyhow::
         intakes.push(Intake::new(waker));
         polls.push(poll);
     }
-    let loops = polls.len();
     let shared: &'static Shared = Box::leak(Box::new(Shared {
         clock: Clock::new(),
         // Loop 0 accepts.
@@ -123,26 +137,26 @@ fn run_loops(config: Config, settings: &Settings, manager: &Manager) -> anyhow::
         aof: Aof::default(),
         unix_path: settings.unixsocket.iter().map(|path| path.display().to_string()).collect(),
     }));
-    log::notice(&format!("Running mode=standalone, port={}, {loops} event loops.", settings.port));
-    listen(&shared.listening, settings)?;
     let run_id: String = random_bytes::<20>()?.iter().map(|byte| format!("{byte:02x}")).collect();
-    let host = Process::new(
-        &shared.clock,
-        &shared.listening,
-        &shared.aof,
-        settings,
-        run_id,
-        manager.name(),
-    );
+    let host =
+        Process::new(&shared.clock, &shared.listening, &shared.aof, settings, run_id, supervised);
     let host: &'static Process = Box::leak(Box::new(host));
     let backlog = usize::try_from(settings.backlog_bytes).unwrap_or(usize::MAX);
     let live = Live::of(settings.clone());
     let engine = Engine::new(mailboxes, live, config, backlog, &[], host);
     let engine: &'static Engine = Box::leak(Box::new(engine));
+    host.attach(engine);
+    Ok(Parts { engine, shared, polls, seed })
+}
+
+fn run_loops(config: Config, settings: &Settings, manager: &Manager) -> anyhow::Result<()> {
+    let Parts { engine, shared, polls, seed } = assemble(config, settings, manager.name())?;
+    let loops = polls.len();
+    log::notice(&format!("Running mode=standalone, port={}, {loops} event loops.", settings.port));
+    listen(&shared.listening, settings)?;
     engine.acl.load_at_start(engine, settings).map_err(|reason| {
         anyhow::anyhow!("Aborting Ochre startup because of ACL errors: {reason}")
     })?;
-    host.attach(engine);
     signals::watch(engine)?;
     log::notice("Server initialized");
     let began = shared.clock.now();
