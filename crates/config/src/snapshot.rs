@@ -342,6 +342,8 @@ pub struct Settings {
     pub crash_log: bool,
     /// `jemalloc-bg-thread`
     pub allocator_thread: bool,
+    /// `huge-pages`
+    pub huge_pages: bool,
     /// `pidfile`
     pub pidfile: Option<PathBuf>,
     /// `dir`
@@ -484,6 +486,7 @@ impl Settings {
             supervised: Supervised::of(config.int(const { id("supervised") })),
             crash_log: config.boolean(const { id("crash-log-enabled") }),
             allocator_thread: config.boolean(const { id("jemalloc-bg-thread") }),
+            huge_pages: config.boolean(const { id("huge-pages") }),
             pidfile: view.path(const { id("pidfile") }),
             dir: PathBuf::from(text_of(config.text(const { id("dir") }))),
             dbfilename: PathBuf::from(text_of(config.text(const { id("dbfilename") }))),

@@ -9,6 +9,17 @@ use std::alloc::{GlobalAlloc, Layout};
 use ochre_base::memory;
 use tikv_jemallocator::Jemalloc;
 
+/// jemalloc's settings, which it reads when the process begins: huge pages are asked for wherever it maps
+/// memory. Whether they are given is looked after by [`crate::huge_pages`].
+// SAFETY: the name is jemalloc's own for a pointer to a C string, which a thin reference to bytes that end with
+// a zero is; nothing else has this name.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+static SETTINGS: Option<&'static std::ffi::c_char> = Some({
+    const TEXT: &[u8] = b"thp:always\0";
+    // SAFETY: `u8` and `c_char` have the same size and no invalid values.
+    unsafe { &*TEXT.as_ptr().cast::<std::ffi::c_char>() }
+});
+
 /// Counts what jemalloc hands out.
 pub(crate) struct Counting;
 

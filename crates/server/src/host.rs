@@ -120,7 +120,7 @@ fn system_memory() -> usize {
 }
 
 /// Resident pages of this process, in bytes.
-fn resident() -> usize {
+pub(crate) fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = text.split(' ').nth(1).and_then(|word| word.parse::<usize>().ok()).unwrap_or(0);
     pages * rustix::param::page_size()

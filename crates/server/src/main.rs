@@ -9,6 +9,7 @@ mod crash;
 mod event_loop;
 mod floor;
 mod host;
+mod huge_pages;
 mod in_process;
 mod listening;
 mod log;

@@ -13,6 +13,8 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use crate::clock::Clock;
+use crate::host::resident;
+use crate::huge_pages::HugePages;
 
 /// A slice of active expiry at effort 1, in nanoseconds; each step of active-expire-effort adds half.
 const SLICE_NS: u64 = 500_000;
@@ -40,6 +42,7 @@ pub(crate) struct Maintenance {
     compaction: Option<Compaction>,
     next_shard: usize,
     resting: HashMap<ShardId, Rest>,
+    huge_pages: HugePages,
 }
 
 /// Why a shard is not compacted again at once.
@@ -78,6 +81,7 @@ impl Maintenance {
             compaction: None,
             next_shard: owner,
             resting: HashMap::new(),
+            huge_pages: HugePages::begin(),
         }
     }
 
@@ -116,6 +120,11 @@ impl Maintenance {
         }
         self.last_ns = now_ns;
         ochre_base::memory::note_peak();
+        if self.owner == 0 {
+            let (used, resident) = (ochre_base::memory::used() as u64, resident() as u64);
+            self.huge_pages.look(lp.live.settings.huge_pages, used, resident);
+        }
+        // A replica leaves what is past its time to its primary.
         if engine.active_expire.load(Ordering::Relaxed) {
             self.expire(engine, lp, clock, now_ns, slice);
         }

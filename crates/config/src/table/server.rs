@@ -236,6 +236,12 @@ pub(super) const ROWS: &[Directive] = &[
         "yes",
         "Let the allocator give memory back in the background.",
     ),
+    row(
+        "huge-pages",
+        Kind::Bool,
+        "yes",
+        "Let the kernel back the data with huge pages while that costs no memory.",
+    ),
     row("activedefrag", Kind::Bool, "no", "Move values together when memory is fragmented.")
         .inert("entries live in compact slabs"),
     row(
