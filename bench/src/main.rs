@@ -1,15 +1,19 @@
 //! Ochre and a peer side by side, on one machine, in one run.
 //!
 //! ```text
-//! cargo run --release -p ochre-bench -- [speed] [loops] [memory] [--peer PATH] [--client PATH]
-//!     [--ochre PATH] [--pairs N] [--seconds S] [--only NAME,NAME] [--no-floor] [--results DIR]
+//! cargo run --release -p ochre-bench -- [speed] [loops] [memory] [engine] [growth] [expiry]
+//!     [eviction] [--peer PATH] [--client PATH] [--ochre PATH] [--pairs N] [--seconds S] [--only NAME,NAME] [--no-floor] [--results DIR]
 //! ```
 //!
 //! * `speed`: requests/s and CPU time a request for each workload, in two regimes ([`speed`]);
 //! * `loops`: two event loops against the peer's `io-threads 2` and its best setting ([`loops`]);
-//! * `memory`: bytes for each shape of data ([`memory`]).
+//! * `memory`: bytes for each shape of data ([`memory`]);
+//! * `engine`: the engine without sockets, one thread against two ([`engine`]);
+//! * `growth`: from nothing to 20 million keys, and back to a tenth of them ([`growth`]);
+//! * `expiry`: a million keys that are due in the same second ([`expiry`]);
+//! * `eviction`: hit ratios with room for half of the keys ([`eviction`]).
 //!
-//! Without a name all three run. Each writes a Markdown table and an SVG chart into
+//! Without a name all of them run. Each writes a Markdown table and an SVG chart into
 //! `bench/results/`. Absolute numbers of a virtual machine mean little: runs are interleaved A B,
 //! B A, .. and judged by the ratio within each pair ([`stats`]).
 #![forbid(unsafe_code)]
@@ -17,6 +21,10 @@
 
 mod chart;
 mod driver;
+mod engine;
+mod eviction;
+mod expiry;
+mod growth;
 mod load;
 mod loops;
 mod machine;
@@ -36,6 +44,10 @@ fn main() -> Result<()> {
             options::Part::Speed => speed::run(&options)?,
             options::Part::Loops => loops::run(&options)?,
             options::Part::Memory => memory::run(&options)?,
+            options::Part::Engine => engine::run(&options)?,
+            options::Part::Growth => growth::run(&options)?,
+            options::Part::Expiry => expiry::run(&options)?,
+            options::Part::Eviction => eviction::run(&options)?,
         }
     }
     Ok(())

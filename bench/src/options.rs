@@ -7,8 +7,8 @@ use ochre_testkit::server::{in_path, peer_binary};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const USAGE: &str = "usage: ochre-bench [speed] [loops] [memory] [--peer PATH] [--client PATH] \
-    [--ochre PATH] [--pairs N] [--seconds S] [--only NAME,NAME] [--no-floor] [--results DIR]";
+const USAGE: &str = "usage: ochre-bench [speed] [loops] [memory] [engine] [growth] [expiry] [eviction] \
+    [--peer PATH] [--client PATH] [--ochre PATH] [--pairs N] [--seconds S] [--only NAME,NAME] [--no-floor] [--results DIR]";
 
 /// One part of the benchmark.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,13 +16,30 @@ pub(crate) enum Part {
     Speed,
     Loops,
     Memory,
+    Engine,
+    Growth,
+    Expiry,
+    Eviction,
 }
+
+/// All parts, by the names that they are asked for with.
+const PARTS: [(&str, Part); 7] = [
+    ("speed", Part::Speed),
+    ("loops", Part::Loops),
+    ("memory", Part::Memory),
+    ("engine", Part::Engine),
+    ("growth", Part::Growth),
+    ("expiry", Part::Expiry),
+    ("eviction", Part::Eviction),
+];
 
 /// All settings of a run.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) parts: Vec<Part>,
     pub(crate) ochre: Program,
+    /// Where its binary is.
+    pub(crate) ochre_path: PathBuf,
     /// The bare loop of the same binary.
     pub(crate) floor: Program,
     pub(crate) peer: Program,
@@ -46,6 +63,7 @@ impl Options {
         let mut options = Options {
             parts: Vec::new(),
             ochre: Program::Ochre,
+            ochre_path: PathBuf::new(),
             floor: Program::Ochre,
             peer: Program::Valkey9,
             client: PathBuf::new(),
@@ -58,9 +76,10 @@ impl Options {
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = args.next()? {
             match arg {
-                Value(part) if part == "speed" => options.parts.push(Part::Speed),
-                Value(part) if part == "loops" => options.parts.push(Part::Loops),
-                Value(part) if part == "memory" => options.parts.push(Part::Memory),
+                Value(name) => {
+                    let known = PARTS.iter().find(|(known, _)| name == *known);
+                    options.parts.push(known.with_context(|| USAGE)?.1);
+                }
                 Long("peer") => peer = Some(PathBuf::from(args.value()?)),
                 Long("client") => client = Some(PathBuf::from(args.value()?)),
                 Long("ochre") => ochre = Some(PathBuf::from(args.value()?)),
@@ -77,12 +96,13 @@ impl Options {
             }
         }
         if options.parts.is_empty() {
-            options.parts = vec![Part::Speed, Part::Loops, Part::Memory];
+            options.parts = PARTS.iter().map(|(_, part)| *part).collect();
         }
         let ochre = match ochre {
             Some(path) => path,
             None => built_ochre(root)?,
         };
+        options.ochre_path.clone_from(&ochre);
         options.floor = Program::BareLoop(ochre.clone());
         options.ochre = Program::At(ochre);
         options.peer = Program::At(match peer {
