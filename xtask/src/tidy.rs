@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("aof", &["base"]),
     ("script", &["base", "resp", "command"]),
     ("pubsub", &["base"]),
+    ("replication", &["base"]),
     ("acl", &["base", "command"]),
     (
         "engine",
@@ -33,7 +34,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "server",
         &[
             "base", "resp", "types", "keyspace", "command", "engine", "config", "observe", "net",
-            "rdb", "aof", "families",
+            "rdb", "aof", "families", "replication",
         ],
     ),
     ("testkit", &["base", "resp"]),

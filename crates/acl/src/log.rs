@@ -20,6 +20,8 @@ pub enum Reason {
     Channel,
     /// A database.
     Database,
+    /// A certificate that names no user who may log in.
+    TlsCert,
 }
 
 impl Reason {
@@ -31,6 +33,7 @@ impl Reason {
             Self::Key => "key",
             Self::Channel => "channel",
             Self::Database => "database",
+            Self::TlsCert => "tls-cert",
         }
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! One line a file: its name (in double quotes when it has blanks), its sequence number, and its type: `b` the base
 //! (at most one), `i` an increment (ascending numbers, applied in that order), `h` history, which a
-//! rewrite has replaced and which may be deleted. Lines that begin with `#` are comments.
+//! rewrite has replaced and which may be deleted. Other pairs of words may follow and are passed over. Lines that
+//! begin with `#` are comments.
 //!
 //! Source: the documentation of Redis 7's multi-part append-only file, and files of redis-server 7.0.15.
 
@@ -161,17 +162,27 @@ fn entry(line: &str) -> Option<Entry> {
             (name.to_owned(), rest)
         }
     };
-    let words: Vec<&str> = rest.split_whitespace().collect();
-    let ["seq", seq, "type", letter] = words[..] else { return None };
-    let part = match letter {
-        "b" => Part::Base,
-        "i" => Part::Increment,
-        "h" => Part::History,
-        _ => return None,
-    };
+    let (mut seq, mut part) = (None, None);
+    let mut words = rest.split_whitespace();
+    while let Some(key) = words.next() {
+        let value = words.next()?;
+        match key {
+            "seq" => seq = value.parse().ok().filter(|seq| *seq > 0),
+            "type" => {
+                part = Some(match value {
+                    "b" => Part::Base,
+                    "i" => Part::Increment,
+                    "h" => Part::History,
+                    _ => return None,
+                });
+            }
+            // Offsets of the replication stream, by Redis 8: of no use here.
+            _ => {}
+        }
+    }
     // A name with a folder could reach files elsewhere.
     let plain = !name.is_empty() && !name.contains('/');
-    plain.then_some(Entry { name, seq: seq.parse().ok().filter(|seq| *seq > 0)?, part })
+    if plain { Some(Entry { name, seq: seq?, part: part? }) } else { None }
 }
 
 /// A name in double quotes, of which the first is passed, and what follows it.
@@ -227,11 +238,17 @@ mod tests {
             "file ../a seq 1 type b",
             "file \"a seq 1 type b",
             "file a seq x type b",
+            "file a seq 1",
+            "file a type b",
+            "file a seq 1 type",
             "file a seq 1 type b\nfile b seq 2 type b",
             "file a seq 2 type i\nfile b seq 1 type i",
         ] {
             assert!(Manifest::parse(text).is_err(), "{text}");
         }
         assert_eq!(Manifest::parse("# a comment\n\n"), Ok(Manifest::default()));
+        // Redis 8 writes more about a file.
+        let manifest = Manifest::parse("file a seq 3 type i startoffset 17\n").unwrap();
+        assert_eq!((manifest.increments.len(), manifest.last_increment()), (1, 3));
     }
 }

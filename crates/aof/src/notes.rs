@@ -17,6 +17,12 @@ pub fn note(bytes: &[u8]) -> Option<usize> {
     Some(end.map_or(0, |at| at + 2))
 }
 
+/// The time that a note tells, in Unix seconds; none when it tells something else.
+pub fn time_of(note: &[u8]) -> Option<i64> {
+    let text = note.strip_prefix(b"#TS:")?.strip_suffix(b"\r\n")?;
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,6 +30,9 @@ mod tests {
     #[test]
     fn notes_are_lines() {
         assert_eq!(time(1_700_000_000), b"#TS:1700000000\r\n");
+        assert_eq!(time_of(&time(-5)), Some(-5));
+        assert_eq!(time_of(b"#TS:x\r\n"), None);
+        assert_eq!(time_of(b"# words\r\n"), None);
         assert_eq!(note(b"*1\r\n"), None);
         assert_eq!(note(b""), None);
         assert_eq!(note(b"#TS:5\r\n*1\r\n"), Some(7));

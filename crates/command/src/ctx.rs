@@ -75,6 +75,13 @@ impl<'a> Ctx<'a> {
         self.data.env.now
     }
 
+    /// The moment by which keys and fields are past their time, in Unix milliseconds: see
+    /// [`Env::expiry_now`](crate::data::Env::expiry_now).
+    #[inline]
+    pub fn expiry_now(&self) -> i64 {
+        self.data.env.expiry_now
+    }
+
     /// The database the command runs in.
     #[inline]
     pub fn db(&self) -> DbIndex {

@@ -41,6 +41,11 @@ pub struct Env<'a> {
     pub clock: AccessClock,
     /// The moment.
     pub now: Now,
+    /// The moment by which keys and fields are past their time, in Unix milliseconds: `now`, or 0 for the
+    /// commands of a primary, which finds them itself.
+    pub expiry_now: Millis,
+    /// What is past its time is hidden from readers but stays: on a replica, until its primary removes it.
+    pub keeps_expired: bool,
     /// Number of databases.
     pub databases: DbIndex,
     /// Longest string in bytes: proto-max-bulk-len.
@@ -93,6 +98,13 @@ pub struct Work {
     pub flushed: bool,
     /// The client in whose name commands run, 0 for the server.
     pub writer: u64,
+    /// The running command may write.
+    pub writes: bool,
+    /// The primary's bytes of the command or transaction that runs, on a replica: logged in place of
+    /// effects.
+    pub raw: Vec<u8>,
+    /// The log's offset after the last record; 0 when nobody has taken note of it yet.
+    pub logged_to: u64,
     /// Large strings to be written at a position of the reply without a copy.
     pub blobs: Vec<(usize, Arc<Vec<u8>>)>,
     /// The running command has given its effects itself, or has none.
@@ -109,6 +121,9 @@ impl Work {
             changed_keys: Vec::new(),
             flushed: false,
             writer: 0,
+            writes: false,
+            raw: Vec::new(),
+            logged_to: 0,
             counts: Counts::default(),
             rng: Rng::new(seed),
             blobs: Vec::new(),
@@ -222,8 +237,11 @@ impl<'a> Data<'a> {
 
     fn live(&mut self, key: Key<'_>, slot: Slot) -> Option<Slot> {
         let expiry = self.locked.db(self.db, key).entry(slot).expiry;
-        if expiry.is_none_or(|at| at >= self.env.now.unix_ms) {
+        if expiry.is_none_or(|at| at >= self.env.expiry_now) {
             return Some(slot);
+        }
+        if self.env.keeps_expired && !self.work.writes {
+            return None;
         }
         let old = self.locked.db_mut(self.db, key).remove(slot);
         self.env.bin.free(old);
@@ -318,7 +336,7 @@ impl<'a> Data<'a> {
     pub fn view(&self, key: Key<'_>) -> Option<Stored<'_>> {
         let db = self.locked.db(self.db, key);
         let entry = db.entry(db.find(key)?);
-        let live = entry.expiry.is_none_or(|at| at >= self.env.now.unix_ms);
+        let live = entry.expiry.is_none_or(|at| at >= self.env.expiry_now);
         live.then(|| db.stored(&entry))
     }
 

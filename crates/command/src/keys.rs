@@ -1,6 +1,6 @@
 //! Finding a command's keys from its specifications: for locks, routing, ACL and COMMAND GETKEYS.
 
-use crate::spec::{Begin, CommandSpec, Find, KeyFlags, KeySpec};
+use crate::spec::{Begin, CommandSpec, Find, Flags, KeyFlags, KeySpec};
 use ochre_base::num::parse_i64;
 
 /// Calls `visit` with the position and the flags of each key, in order of the specifications.
@@ -12,6 +12,9 @@ pub fn each_key(
     args: &[&[u8]],
     mut visit: impl FnMut(usize, KeyFlags),
 ) -> bool {
+    if spec.flags.contains(Flags::MOVABLEKEYS) && spec.name == "migrate" {
+        return each_to_migrate(spec, args, &mut visit);
+    }
     let mut sound = true;
     for keys in spec.keys {
         let flags = match keys.flags.contains(KeyFlags::VARIABLE_FLAGS) {
@@ -21,6 +24,29 @@ pub fn each_key(
         sound &= each_of(keys, flags, args, &mut visit);
     }
     sound
+}
+
+/// MIGRATE's keys: the third argument, or when that is empty what stands behind KEYS. A password that is
+/// that word is none.
+#[cold]
+fn each_to_migrate(
+    spec: &CommandSpec,
+    args: &[&[u8]],
+    visit: &mut impl FnMut(usize, KeyFlags),
+) -> bool {
+    let flags = spec.keys.first().map_or(KeyFlags::RW, |keys| keys.flags);
+    let Some(first) = args.get(3) else { return false };
+    let mut at = 6;
+    while first.is_empty() && at < args.len() {
+        let is = |word: &[u8]| args[at].eq_ignore_ascii_case(word);
+        if is(b"keys") {
+            (at + 1..args.len()).for_each(|at| visit(at, flags));
+            return true;
+        }
+        at += if is(b"auth2") { 3 } else { 1 + usize::from(is(b"auth")) };
+    }
+    visit(3, flags);
+    true
 }
 
 /// What a command whose arguments decide it does with its key.

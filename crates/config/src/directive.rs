@@ -116,6 +116,8 @@ pub struct Directive {
     pub hidden: bool,
     /// CONFIG SET is refused while data is being loaded.
     pub denied_while_loading: bool,
+    /// CONFIG SET puts it into effect even when its value is the same: it names what may have changed.
+    pub volatile: bool,
     /// What it does, in one or two sentences.
     pub doc: &'static str,
 }
@@ -138,6 +140,7 @@ pub const fn row(
         protected: false,
         hidden: false,
         denied_while_loading: false,
+        volatile: false,
         doc,
     }
 }
@@ -176,6 +179,12 @@ impl Directive {
     /// Not while loading.
     pub const fn denied_while_loading(mut self) -> Directive {
         self.denied_while_loading = true;
+        self
+    }
+
+    /// Put into effect whenever it is set.
+    pub const fn volatile(mut self) -> Directive {
+        self.volatile = true;
         self
     }
 

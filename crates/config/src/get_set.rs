@@ -32,7 +32,7 @@ pub struct SetContext {
 /// A change that was made.
 #[derive(Debug)]
 pub struct Change {
-    /// The directives whose values are other ones now.
+    /// The directives whose values are other ones now, or are to be put into effect anyway.
     pub changed: Vec<Id>,
     /// What to log.
     pub notices: Vec<Notice>,
@@ -149,7 +149,7 @@ impl Config {
         }
         let mut change = Change { changed: Vec::new(), notices, previous: Vec::new() };
         for (id, value) in next {
-            if *self.value(id) != value {
+            if *self.value(id) != value || id.directive().volatile {
                 change.changed.push(id);
                 change.previous.push((id, self.replace(id, value)));
             }

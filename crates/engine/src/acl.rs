@@ -29,7 +29,7 @@ use crate::engine::Engine;
 use crate::mailbox::Message;
 use crate::registry::{Registry, Row};
 use crate::session::{FLAG_UNAUTHENTICATED, Session};
-use crate::turn::Turn;
+use crate::turn::{LoopState, Turn};
 
 /// The answer to a log-in that fails, whatever the reason.
 pub(crate) const WRONG_PASSWORD: ReplyError =
@@ -97,7 +97,7 @@ pub struct Acl {
     version: AtomicU64,
     log: Mutex<Log>,
     /// Refusals since the start, by [`Reason`].
-    denied: [AtomicU64; 5],
+    denied: [AtomicU64; 6],
 }
 
 impl Acl {
@@ -299,7 +299,13 @@ pub(crate) fn log_in(turn: &mut Turn<'_>, name: &[u8], password: &[u8], word: &[
         note(turn, Reason::Auth, context, word, name);
         return Err(WRONG_PASSWORD);
     };
-    let session = &mut *turn.session;
+    become_user(turn.session, user, version);
+    Ok(())
+}
+
+/// Makes a session that of a user who has shown who it is; `version` is the state of the users that it is
+/// from.
+fn become_user(session: &mut Session, user: Arc<User>, version: u64) {
     session.info.change_names(|names| names.user = Some(user.name.clone()));
     session.access = Access {
         version,
@@ -310,7 +316,31 @@ pub(crate) fn log_in(turn: &mut Turn<'_>, name: &[u8], password: &[u8], word: &[
     };
     session.authenticated = true;
     session.info.set_flag(FLAG_UNAUTHENTICATED, false);
-    Ok(())
+}
+
+/// Makes a new session that of the first of these names that is a user who may log in: the client's
+/// certificate says who it is, so no password is asked for. Without such a user the session stays that of
+/// the user `default`, and the refusal is noted with the first name. Gives the user's name.
+pub fn admit_certified(
+    engine: &Engine,
+    session: &mut Session,
+    names: &[Vec<u8>],
+    lp: &LoopState,
+) -> Option<Vec<u8>> {
+    let (user, version) = {
+        let users = engine.acl.users();
+        let mut known = names.iter().filter_map(|name| users.find(name));
+        let user = known.find(|user| user.is_enabled()).cloned();
+        (user, engine.acl.version())
+    };
+    if let Some(user) = user {
+        let name = user.name.to_vec();
+        become_user(session, user, version);
+        return Some(name);
+    }
+    let name = names.first().map_or(&b""[..], Vec::as_slice);
+    note_of(engine, session, lp, (Reason::TlsCert, "toplevel"), b"", name);
+    None
 }
 
 /// Where a refused command came from, for the log.
@@ -360,11 +390,24 @@ fn note_denied(turn: &Turn<'_>, denied: Denied, row: &Row, args: &[&[u8]], conte
 
 #[cold]
 fn note(turn: &Turn<'_>, reason: Reason, context: &'static str, object: &[u8], username: &[u8]) {
-    let acl = &turn.engine.acl;
+    note_of(turn.engine, turn.session, turn.lp, (reason, context), object, username);
+}
+
+/// Counts and notes a refusal.
+#[cold]
+fn note_of(
+    engine: &Engine,
+    session: &Session,
+    lp: &LoopState,
+    (reason, context): (Reason, &'static str),
+    object: &[u8],
+    username: &[u8],
+) {
+    let acl = &engine.acl;
     acl.denied[reason as usize].fetch_add(1, Ordering::Relaxed);
-    let now = turn.lp.now.unix_ms;
+    let now = lp.now.unix_ms;
     let mut client = String::new();
-    describe(turn.engine, &turn.session.info, now / 1000, &mut client);
+    describe(engine, &session.info, now / 1000, &mut client);
     let entry = Entry {
         count: 1,
         reason,
@@ -376,7 +419,7 @@ fn note(turn: &Turn<'_>, reason: Reason, context: &'static str, object: &[u8], u
         created_ms: now,
         updated_ms: now,
     };
-    acl.log().note(entry, turn.live().settings.acl_log_max);
+    acl.log().note(entry, lp.live.settings.acl_log_max);
 }
 
 /// The gate's question about a command of a user with restrictions.

@@ -81,6 +81,7 @@ pub(crate) fn enqueue(turn: &mut Turn<'_>, locked: &mut Locked<'static>, row: &R
         keys: block.keys,
         deadline: block.deadline,
         on_timeout: block.on_timeout,
+        acks: None,
         since_ns: turn.engine.host.ticks_ns(),
         row: row.id,
     });

@@ -13,8 +13,8 @@ use ochre_config::Compat;
 use crate::engine::Engine;
 use crate::session::{
     ClientInfo, FLAG_BLOCKED, FLAG_CAPA_REDIRECT, FLAG_CLOSING, FLAG_MONITOR, FLAG_MULTI,
-    FLAG_NO_EVICT, FLAG_NO_TOUCH, FLAG_PUBSUB, FLAG_REPLICA, FLAG_TRACKING, FLAG_TRACKING_BCAST,
-    FLAG_TRACKING_BROKEN,
+    FLAG_NO_EVICT, FLAG_NO_TOUCH, FLAG_PRIMARY, FLAG_PUBSUB, FLAG_REPLICA, FLAG_TRACKING,
+    FLAG_TRACKING_BCAST, FLAG_TRACKING_BROKEN,
 };
 
 /// One condition, and whether it must hold or must not.
@@ -198,10 +198,12 @@ fn holds(test: &Test, info: &ClientInfo, now: i64) -> bool {
         }
         Test::User(user) => **user == *info.user(),
         Test::Kind(kind) => match kind {
-            Kind::Normal => !info.has_flag(FLAG_PUBSUB) && !info.has_flag(FLAG_REPLICA),
+            Kind::Normal => {
+                [FLAG_PUBSUB, FLAG_REPLICA, FLAG_PRIMARY].iter().all(|f| !info.has_flag(*f))
+            }
             Kind::Replica => info.has_flag(FLAG_REPLICA),
             Kind::Pubsub => info.has_flag(FLAG_PUBSUB),
-            Kind::Primary => false,
+            Kind::Primary => info.has_flag(FLAG_PRIMARY),
         },
         Test::Flags(wanted) => {
             let have = flags_of(info);
@@ -223,6 +225,7 @@ fn holds(test: &Test, info: &ClientInfo, now: i64) -> bool {
 fn flags_of(info: &ClientInfo) -> String {
     let letters = [
         (FLAG_REPLICA, 'S'),
+        (FLAG_PRIMARY, 'M'),
         (FLAG_MONITOR, 'O'),
         (FLAG_PUBSUB, 'P'),
         (FLAG_MULTI, 'x'),

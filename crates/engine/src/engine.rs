@@ -15,7 +15,12 @@ use ochre_observe::stats::LoopStats;
 use ochre_pubsub::Channels;
 
 use crate::clients::Clients;
+use crate::commands::migrate::Round;
+use crate::commands::migrate::hold::Migrations;
+use crate::failover::Failover;
+use crate::following::Following;
 use crate::live::Live;
+use crate::loading::Loading;
 use crate::mailbox::{Mailbox, Message};
 use crate::registry::{Registry, SessionRow};
 use crate::replicas::Replicas;
@@ -32,6 +37,9 @@ pub enum Pause {
     /// All.
     All,
 }
+
+/// Bit of `pause_kind`: writes are held back by a failover. The lower two are CLIENT PAUSE's.
+const HELD_WRITES: u32 = 4;
 
 /// The three command logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +107,16 @@ pub trait Host: Send + Sync {
 
     /// Whether the append-only file is written, its bytes, and those after the last rewrite.
     fn aof_facts(&self) -> (bool, u64, u64);
+
+    /// The log's offset up to which the append-only file is on disk; none when it is off.
+    fn aof_synced(&self) -> Option<u64>;
+
+    /// Sends the keys of a round to its target, on a thread of the process, and posts what came of it
+    /// to the round's loop ([`Message::Migrated`]).
+    fn migrate(&self, engine: &'static Engine, round: Box<Round>);
+
+    /// Connections to targets of MIGRATE that are kept open.
+    fn migrate_connections(&self) -> usize;
 
     /// Gives unused memory back to the system: MEMORY PURGE.
     fn purge_memory(&self);
@@ -228,8 +246,16 @@ pub struct Engine {
     pub pubsub_clients: AtomicU32,
     /// Snapshots.
     pub saves: Saves,
+    /// Whether data is being loaded.
+    pub loading: Loading,
     /// Replicas.
     pub replicas: Replicas,
+    /// Whether this server is one itself.
+    pub following: Following,
+    /// FAILOVER.
+    pub failover: Failover,
+    /// Keys that MIGRATE is moving.
+    pub migrations: Migrations,
     /// Client-side caching.
     pub tracking: tracking::Shared,
     /// What listeners of the keyspace want: notify-keyspace-events, and whether clients cache by
@@ -287,7 +313,11 @@ impl Engine {
             channels: Channels::default(),
             pubsub_clients: AtomicU32::new(0),
             saves: Saves::default(),
+            loading: Loading::default(),
             replicas: Replicas::new(host.facts().run_id),
+            following: Following::new(loops),
+            failover: Failover::default(),
+            migrations: Migrations::default(),
             tracking: tracking::Shared::default(),
             interest,
             host,
@@ -322,6 +352,15 @@ impl Engine {
         if let Some(password) = password {
             let context = crate::acl::context(&self.registry, &new.settings);
             self.acl.set_default_password(&password, context);
+        }
+    }
+
+    /// Turns the log off. The caller holds all shard locks. What is written from now on is not logged, so
+    /// that offsets of before mean nothing any more.
+    pub fn stop_log(&self) {
+        if self.log.is_on() {
+            self.log.turn_off();
+            self.replicas.forget_history();
         }
     }
 
@@ -379,15 +418,37 @@ impl Engine {
     #[inline]
     pub fn pause(&self, now_ms: i64) -> Pause {
         let kind = self.pause_kind.load(Ordering::Acquire);
-        if kind == 0 || self.pause_until_ms.load(Ordering::Relaxed) <= now_ms {
+        if kind == 0 {
             return Pause::Off;
         }
-        if kind == 1 { Pause::Write } else { Pause::All }
+        let held = kind & HELD_WRITES != 0;
+        if self.pause_until_ms.load(Ordering::Relaxed) <= now_ms || kind == HELD_WRITES {
+            return if held { Pause::Write } else { Pause::Off };
+        }
+        if kind & 2 != 0 { Pause::All } else { Pause::Write }
+    }
+
+    /// Holds writes back until they are let go again, whatever CLIENT PAUSE and UNPAUSE say: for FAILOVER.
+    pub(crate) fn hold_writes(&self, on: bool) {
+        match on {
+            true => self.pause_kind.fetch_or(HELD_WRITES, Ordering::AcqRel),
+            false => self.pause_kind.fetch_and(!HELD_WRITES, Ordering::AcqRel),
+        };
     }
 
     /// End of the pause in Unix milliseconds.
     pub fn pause_until_ms(&self) -> i64 {
         self.pause_until_ms.load(Ordering::Relaxed)
+    }
+
+    /// How long a loop with clients that a pause holds back may sleep, in milliseconds.
+    pub fn pause_look_ms(&self, now_ms: i64) -> u64 {
+        const MOST: i64 = 100;
+        let held = self.pause_kind.load(Ordering::Acquire) & HELD_WRITES != 0;
+        if held || self.migrations.hold_any() {
+            return MOST as u64;
+        }
+        (self.pause_until_ms() - now_ms).clamp(0, MOST) as u64
     }
 
     /// Begins, changes or ends the pause.
@@ -398,7 +459,8 @@ impl Engine {
             Pause::Write => 1,
             Pause::All => 2,
         };
-        self.pause_kind.store(kind, Ordering::Release);
+        let held = self.pause_kind.load(Ordering::Acquire) & HELD_WRITES;
+        self.pause_kind.store(kind | held, Ordering::Release);
     }
 
     /// Leaves a message for every loop.

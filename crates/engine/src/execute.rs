@@ -14,7 +14,7 @@ use crate::lockplan::Plan;
 use crate::registry::{Row, Run};
 use crate::session::{FLAG_MULTI, Queued, ReplyMode};
 use crate::turn::{Turn, env};
-use crate::{blocking, monitor, tracking};
+use crate::{apply, blocking, monitor, tracking};
 
 /// What became of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +120,7 @@ fn run_data<'a>(turn: &mut Turn<'_>, row: &'static Row, args: &'a [&'a [u8]], ke
             data.prefetch();
         }
         let reply = Reply::new(turn.out.buffer(), turn.session.protocol);
-        let (error, block) = call(&mut data, reply, row, args, true);
+        let (error, block) = call(&mut data, reply, row, args, !lp.applies);
         conclude(engine, &mut data);
         (error, block)
     };
@@ -147,6 +147,7 @@ pub(crate) fn call(
     may_block: bool,
 ) -> (Option<ReplyError>, Option<Block>) {
     let before = data.begin();
+    data.work.writes = row.spec.flags.contains(Flags::WRITE);
     let start = reply.len();
     let db = data.db;
     let keys = data.keys;
@@ -188,8 +189,10 @@ pub(crate) fn conclude(engine: &'static crate::engine::Engine, data: &mut Data<'
 /// Appends what was collected as one record.
 #[inline]
 pub(crate) fn log_effects(engine: &'static crate::engine::Engine, data: &mut Data<'_>) {
-    if !data.work.effects.is_empty() {
-        engine.log.append(&data.work.effects);
+    if !data.work.raw.is_empty() {
+        apply::commit(engine, data.work, data.db);
+    } else if !data.work.effects.is_empty() {
+        data.work.logged_to = engine.log.append(&data.work.effects);
         data.work.effects.clear();
     }
 }

@@ -2,17 +2,20 @@
 //! one.
 //!
 //! Order, as the peers': unknown command, arity, authentication, protected commands, access rules, memory, listening
-//! clients, queueing in a transaction, pause.
+//! clients, replicas, trouble with the disk, loading, queueing in a transaction, pause.
 
 use ochre_command::ReplyError;
 use ochre_command::outcome::wrong_arity;
 use ochre_command::spec::{Flags, Group};
+use ochre_config::Compat;
 use ochre_keyspace::evict::Order;
 
 use crate::acl;
-use crate::commands::transaction;
+use crate::apply;
+use crate::commands::{migrate, transaction};
 use crate::engine::Engine;
 use crate::engine::Pause;
+use crate::following;
 use crate::registry::Row;
 use crate::tracking;
 use crate::turn::{LoopState, Turn};
@@ -56,6 +59,9 @@ pub(crate) fn unknown_command(args: &[&[u8]]) -> ReplyError {
 #[inline]
 pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
     let flags = row.spec.flags;
+    if turn.lp.applies {
+        return apply::check(turn, row, args);
+    }
     if turn.session.void_watches && !turn.lp.in_place {
         transaction::drop_watches(turn.engine, turn.session);
     }
@@ -95,7 +101,9 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
     {
         return Verdict::Refuse(busy);
     }
-    if turn.lp.live.maxmemory > 0 && !turn.lp.in_place {
+    let loading = turn.engine.loading.is_on();
+    // What is being loaded is not complete: nothing of it is evicted.
+    if turn.lp.live.maxmemory > 0 && !turn.lp.in_place && !loading {
         let fits = make_room(turn.engine, turn.lp);
         let wants_room =
             flags.contains(Flags::DENYOOM) || (row.spec.name == "exec" && exec_wants_room(turn));
@@ -114,6 +122,7 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
         )));
     }
     if turn.lp.live.settings.min_replicas > 0
+        && !turn.lp.follows
         && may_write(turn, row, args)
         && !has_good_replicas(turn)
     {
@@ -124,8 +133,20 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
     {
         return Verdict::Refuse(error);
     }
+    if turn.lp.follows
+        && !turn.lp.in_place
+        && let Some(error) = following::refusal(turn, row, args)
+    {
+        return Verdict::Refuse(error);
+    }
+    if loading && !runs_while_loading(turn, row) {
+        return Verdict::Refuse(loading_error(turn.lp.live.settings.compat));
+    }
     if turn.session.multi.is_some() && !runs_in_multi(row) {
         return queue(row);
+    }
+    if turn.engine.migrations.hold_any() && migrate::hold::touches(turn, row, args) {
+        return Verdict::Wait;
     }
     match turn.engine.pause(turn.lp.now.unix_ms) {
         Pause::Off => Verdict::Run,
@@ -136,6 +157,29 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
 
 fn arity_error(row: &Row) -> ReplyError {
     wrong_arity(&row.full_name)
+}
+
+/// What a command that needs the data is told while it is being loaded.
+pub(crate) fn loading_error(compat: Compat) -> ReplyError {
+    ReplyError::fixed(match compat {
+        Compat::Valkey9 => "LOADING Valkey is loading the dataset in memory",
+        _ => "LOADING Redis is loading the dataset in memory",
+    })
+}
+
+/// Commands that are answered while data is being loaded; EXEC when all of its queue is. What is loaded
+/// comes through here too, in nobody's name.
+#[cold]
+fn runs_while_loading(turn: &Turn<'_>, row: &Row) -> bool {
+    let allowed = |row: &Row| row.spec.flags.contains(Flags::LOADING);
+    if turn.session.id() == 0 {
+        return true;
+    }
+    if row.spec.name != "exec" {
+        return allowed(row);
+    }
+    let queue = turn.session.multi.iter().flat_map(|multi| &multi.queue);
+    queue.into_iter().all(|queued| allowed(turn.engine.registry.row(queued.row)))
 }
 
 /// Commands that act at once inside MULTI.
@@ -220,7 +264,7 @@ fn wait(turn: &Turn<'_>, row: &Row, holds: bool) -> Verdict {
     if holds && !exempt { Verdict::Wait } else { Verdict::Run }
 }
 
-fn may_write<A: AsRef<[u8]>>(turn: &Turn<'_>, row: &Row, args: &[A]) -> bool {
+pub(crate) fn may_write<A: AsRef<[u8]>>(turn: &Turn<'_>, row: &Row, args: &[A]) -> bool {
     if row.spec.name == "exec" {
         let queue = turn.session.multi.iter().flat_map(|multi| &multi.queue);
         return queue
@@ -264,6 +308,10 @@ fn protected(turn: &Turn<'_>) -> Result<(), ReplyError> {
 #[cold]
 pub fn make_room(engine: &'static Engine, lp: &mut LoopState) -> bool {
     let limit = lp.live.maxmemory;
+    if lp.follows && lp.live.settings.replica.ignore_maxmemory {
+        // What goes, goes by the primary's word.
+        return true;
+    }
     if ochre_base::memory::used() <= limit {
         return true;
     }

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acl;
+pub mod apply;
 pub mod blocking;
 mod client_filter;
 pub mod clients;
@@ -16,9 +17,12 @@ mod digest;
 pub mod docs;
 pub mod engine;
 pub mod execute;
+pub mod failover;
 pub mod field_expiry;
+pub mod following;
 pub mod gate;
 pub mod live;
+pub mod loading;
 pub mod lockplan;
 pub mod mailbox;
 pub mod monitor;

@@ -8,6 +8,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::commands::migrate::Round;
 use crate::tracking::{Cause, Names};
 
 /// A message to a loop.
@@ -55,6 +56,8 @@ pub enum Message {
         /// The file.
         snapshot: Option<Snapshot>,
     },
+    /// A round of a MIGRATE of one of the loop's clients is over.
+    Migrated(Box<Round>),
     /// A line for the loop's monitors.
     Monitor(Arc<[u8]>),
     /// Paused clients may go on, or the configuration changed: look around.
@@ -70,6 +73,8 @@ pub struct Snapshot {
     pub bytes: u64,
     /// The log's offset at its cut.
     pub offset: u64,
+    /// The history's name.
+    pub history: String,
     /// The replica wants to be told of the stream's name and offset first.
     pub announces: bool,
 }

@@ -15,6 +15,7 @@ use ochre_resp::{Limits, Output, Parsed, Parser};
 use ochre_types::table::Stage;
 use smallvec::SmallVec;
 
+use crate::apply;
 use crate::engine::Engine;
 use crate::execute::{Step, execute};
 use crate::registry::{Row, Run};
@@ -168,7 +169,17 @@ fn run_batch(
             break;
         }
         let keys = &keys[command.keys_from..command.keys_to];
+        let start = turn.out.buffer().len();
+        if turn.lp.applies {
+            apply::begin(&mut turn, &bytes[consumed..command.end]);
+        }
         let step = execute(&mut turn, args, command.row, keys);
+        if turn.lp.applies {
+            apply::end(&mut turn, start);
+        }
+        if turn.lp.work.logged_to > 0 {
+            turn.session.written_to = std::mem::take(&mut turn.lp.work.logged_to);
+        }
         if step == Step::Wait {
             turn.session.paused = true;
             engine.blocked.fetch_add(1, Ordering::Relaxed);
@@ -186,6 +197,12 @@ fn run_batch(
         if turn.session.is_waiting() || turn.session.close_after_reply {
             break;
         }
+    }
+    if turn.lp.applies && consumed < parsed_to && commands.last().is_none_or(|c| c.end == consumed)
+    {
+        // Empty lines: nothing to run, but bytes of the stream.
+        apply::begin(&mut turn, &bytes[consumed..parsed_to]);
+        apply::end(&mut turn, usize::MAX);
     }
     let stopped = consumed != commands.last().map_or(0, |command| command.end);
     let waits = turn.session.is_waiting() || turn.session.close_after_reply;

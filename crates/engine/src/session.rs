@@ -13,7 +13,7 @@ use ochre_resp::Protocol;
 use crate::acl::Access;
 use crate::pubsub::Subscriptions;
 use crate::registry::RowId;
-use crate::replicas::Replica;
+use crate::replicas::{AckWait, Replica};
 use crate::tracking::Tracking;
 
 /// What other loops may read of a client.
@@ -103,6 +103,9 @@ pub const FLAG_TRACKING_BROKEN: u32 = 1 << 12;
 
 /// Flag of [`ClientInfo`]: a replica.
 pub const FLAG_REPLICA: u32 = 1 << 13;
+
+/// Flag of [`ClientInfo`]: the link to our primary.
+pub const FLAG_PRIMARY: u32 = 1 << 14;
 
 /// A client's names.
 #[derive(Debug, Default, Clone)]
@@ -223,6 +226,8 @@ pub struct Blocked {
     pub deadline: Option<Millis>,
     /// What to answer then.
     pub on_timeout: ochre_command::ctx::OnTimeout,
+    /// It waits for replicas: what to answer in any case.
+    pub acks: Option<AckWait>,
     /// When it began to wait, in monotonic nanoseconds.
     pub since_ns: u64,
     /// The row of the blocking command.
@@ -258,6 +263,8 @@ pub struct ReplicaState {
     pub replica: Arc<Replica>,
     /// The log's offset up to which it was sent.
     pub offset: u64,
+    /// The epoch of the history that it was told of: see [`crate::replicas`].
+    pub epoch: u64,
     /// The rest of the snapshot that is being sent.
     pub file: Option<std::fs::File>,
 }
@@ -318,6 +325,10 @@ pub struct Session {
     pub replica_says: ReplicaSays,
     /// It is a replica.
     pub replica: Option<Box<ReplicaState>>,
+    /// The log's offset after its last write.
+    pub written_to: u64,
+    /// It is our primary's, which wants to know how far we are.
+    pub ack_wanted: bool,
 }
 
 impl Session {
@@ -343,6 +354,8 @@ impl Session {
             tracking: None,
             replica_says: ReplicaSays::default(),
             replica: None,
+            written_to: 0,
+            ack_wanted: false,
         }
     }
 

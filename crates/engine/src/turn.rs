@@ -51,6 +51,12 @@ pub struct LoopState {
     pub attention: Vec<u64>,
     /// Clients of this loop that have become replicas in this turn.
     pub new_replicas: Vec<u64>,
+    /// This server follows a primary, as the loop knows.
+    pub follows: bool,
+    /// Version of the role that `follows` is of.
+    pub role_version: u64,
+    /// The commands that run here are the primary's.
+    pub applies: bool,
     /// It serves the clients of a loop whose thread a script holds, with its locks: nothing that takes
     /// a shard's lock may run.
     pub in_place: bool,
@@ -87,6 +93,9 @@ impl LoopState {
             errors: Vec::new(),
             attention: Vec::new(),
             new_replicas: Vec::new(),
+            follows: false,
+            role_version: 0,
+            applies: false,
             in_place: false,
             pump: None,
         }
@@ -98,6 +107,13 @@ impl LoopState {
         if engine.live_version() != self.live_version {
             (self.live, self.live_version) = engine.live();
         }
+        self.take_role(engine);
+    }
+
+    /// The moment by which keys are past their time, for the commands that run here.
+    #[inline]
+    pub fn expiry_now(&self) -> i64 {
+        if self.applies { 0 } else { self.now.unix_ms }
     }
 
     /// How accesses are noted now.
@@ -236,6 +252,8 @@ macro_rules! env {
             limits: &$lp.live.limits,
             clock: $lp.access_clock(),
             now: $lp.now,
+            expiry_now: $lp.expiry_now(),
+            keeps_expired: $lp.follows,
             databases: $lp.live.databases,
             string_max: $lp.live.string_max,
             no_touch: $session_no_touch,

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use ochre_base::compat::Compat;
 use ochre_base::num::{I64_TEXT_MAX, format_i64};
 use ochre_command::Ctx;
 use ochre_command::args::{Cursor, int};
@@ -99,6 +100,24 @@ fn integer(bytes: &[u8]) -> i64 {
     i64::from_le_bytes(wide)
 }
 
+/// In which server's form a payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// That of the server that `compat` names.
+    Own,
+    /// That of Redis 7.0, which all later ones read too.
+    Oldest,
+}
+
+/// What DUMP answers for a value.
+pub fn payload(stored: &Stored<'_>, compat: Compat, form: Form) -> Vec<u8> {
+    let dialect = match form {
+        Form::Own => Dialect::of(compat),
+        Form::Oldest => Dialect::REDIS_7_0,
+    };
+    ochre_rdb::dump(value_ref(stored), &dialect)
+}
+
 /// A loaded value as it is to be put under a key; `text` keeps a short string meanwhile.
 pub fn new_value(value: LoadedValue, text: &mut Vec<u8>) -> NewValue<'_> {
     match value {
@@ -116,9 +135,9 @@ pub fn new_value(value: LoadedValue, text: &mut Vec<u8>) -> NewValue<'_> {
 
 fn dump(ctx: &mut Ctx<'_>) -> Result {
     let key = ctx.key(1);
-    let dialect = Dialect::of(ctx.data.env.compat);
+    let compat = ctx.data.env.compat;
     match ctx.data.stored(key) {
-        Some(stored) => ctx.reply.bulk(ochre_rdb::dump(value_ref(&stored), &dialect)),
+        Some(stored) => ctx.reply.bulk(payload(&stored, compat, Form::Own)),
         None => ctx.reply.null(),
     }
     Ok(())
@@ -187,7 +206,7 @@ fn restore(ctx: &mut Ctx<'_>) -> Result {
         (ttl, false) => Some(now_ms.saturating_add(ttl)),
     };
     ctx.data.delete(key);
-    if expiry.is_some_and(|at| at <= now_ms) {
+    if expiry.is_some_and(|at| at <= ctx.expiry_now()) {
         if is_there {
             ctx.data.changed(key, Class::Generic, "del");
             ctx.data.effect([b"DEL", key.name].into_iter());

@@ -157,7 +157,7 @@ fn expire_at(ctx: &mut Ctx<'_>, unit: i64, base: Millis) -> Result {
         ctx.reply.integer(0);
         return Ok(());
     }
-    if at <= ctx.now().unix_ms {
+    if at <= ctx.expiry_now() {
         ctx.data.delete(key);
         ctx.data.changed(key, Class::Generic, "del");
         ctx.data.effect([b"DEL", key.name].into_iter());

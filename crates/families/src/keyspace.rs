@@ -163,7 +163,7 @@ fn scan(ctx: &mut Ctx<'_>) -> Result {
 const SHARD_SPAN: u64 = 4096;
 
 fn randomkey(ctx: &mut Ctx<'_>) -> Result {
-    let (db, now) = (ctx.db(), ctx.now().unix_ms);
+    let (db, now) = (ctx.db(), ctx.expiry_now());
     let sizes: Vec<usize> =
         shard_ids(ctx).map(|id| ctx.data.with_shard(id, |shard| shard.db(db).len())).collect();
     let total: usize = sizes.iter().sum();

@@ -93,6 +93,8 @@ impl Bench {
                 ..AccessClock::default()
             },
             now,
+            expiry_now: now.unix_ms,
+            keeps_expired: false,
             databases: 16,
             string_max: 512 << 20,
             no_touch: false,

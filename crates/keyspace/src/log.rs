@@ -8,6 +8,12 @@
 //! The log keeps a bounded window of chunks behind one mutex. Readers (the append-only file,
 //! replicas, migration, tests) hold an offset and ask for the bytes after it. While there is no
 //! reader the log is off, and a write costs one relaxed load.
+//!
+//! **On a replica** the log holds the primary's bytes as they came, not effects of our own: offsets, readers of
+//! this log and further replicas count the same bytes as the primary does. Such a log *follows*: effects are
+//! not collected, what appends them is without effect, and only [`Log::append_raw`] adds to it. Nothing can be
+//! put in between for a reader that begins somewhere, so it is told which database is selected there
+//! ([`Log::begin_reader`]).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,6 +105,8 @@ struct Window {
     /// Readers that have not come further, whose bytes are kept whatever the limit: by their own
     /// numbers, with the offset of each.
     pins: BTreeMap<u64, u64>,
+    /// What is appended comes from a primary.
+    follows: bool,
 }
 
 /// The log. See the module's head.
@@ -129,6 +137,7 @@ impl Log {
                 limit: limit.max(CHUNK),
                 selected: None,
                 pins: BTreeMap::new(),
+                follows: false,
             }),
         }
     }
@@ -139,15 +148,82 @@ impl Log {
         self.on.load(Ordering::Relaxed)
     }
 
-    /// Turns the log on. The caller holds all shard locks, so that no effect is half inside.
-    pub fn turn_on(&self) {
-        lock(&self.window).selected = None;
-        self.on.store(true, Ordering::Relaxed);
+    /// Whether the log grows with the data: effects are collected, or the bytes of a primary.
+    pub fn is_kept(&self) -> bool {
+        self.is_on() || lock(&self.window).follows
     }
 
-    /// Turns the log off. The caller holds all shard locks.
+    /// Whether the bytes of a primary are appended.
+    pub fn follows(&self) -> bool {
+        lock(&self.window).follows
+    }
+
+    /// Turns the log on, unless it follows. The caller holds all shard locks, so that no effect is half
+    /// inside.
+    pub fn turn_on(&self) {
+        let mut window = lock(&self.window);
+        if !window.follows {
+            window.selected = None;
+            self.on.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Turns the log off. The caller holds all shard locks. Effects from now on are missing: offsets
+    /// must not be compared with those of before.
     pub fn turn_off(&self) {
         self.on.store(false, Ordering::Relaxed);
+    }
+
+    /// From here on the bytes of a primary are appended. The caller holds all shard locks. Gives the
+    /// offset after the last effect of our own.
+    pub fn follow(&self) -> u64 {
+        let mut window = lock(&self.window);
+        window.follows = true;
+        self.on.store(false, Ordering::Relaxed);
+        window.end
+    }
+
+    /// From here on effects of our own are appended again. The caller holds all shard locks. Gives the
+    /// offset after the primary's last byte.
+    pub fn lead(&self) -> u64 {
+        let mut window = lock(&self.window);
+        window.follows = false;
+        window.selected = None;
+        self.on.store(true, Ordering::Relaxed);
+        window.end
+    }
+
+    /// Forgets all bytes and goes on at `offset`, where `selected` is the database that a reader has
+    /// selected. The caller holds all shard locks, and sees to the readers.
+    pub fn restart_at(&self, offset: u64, selected: Option<DbIndex>) {
+        let mut window = lock(&self.window);
+        window.chunks.clear();
+        (window.start, window.end) = (offset, offset);
+        window.selected = selected;
+    }
+
+    /// Appends a primary's bytes, after which a reader has `selected`. The caller holds the locks of the
+    /// shards that they changed, or they changed none. Without effect when the log does not follow.
+    pub fn append_raw(&self, bytes: &[u8], selected: DbIndex) {
+        let mut window = lock(&self.window);
+        if window.follows {
+            window.write(bytes);
+            window.selected = Some(selected);
+            window.trim();
+        }
+    }
+
+    /// Appends a command that changes no data and runs in any database: PING, REPLCONF. The offset after
+    /// it.
+    pub fn append_control(&self, args: &[&[u8]]) -> u64 {
+        let mut window = lock(&self.window);
+        if self.is_on() {
+            let mut effects = Effects::default();
+            effects.add(0, args.iter());
+            window.write(&effects.bytes);
+            window.trim();
+        }
+        window.end
     }
 
     /// Keeps the bytes from `offset` on whatever the limit, for a reader.
@@ -155,21 +231,46 @@ impl Log {
         lock(&self.window).pins.insert(reader, offset);
     }
 
+    /// The same, when the log holds these bytes; false when it does not, or has not come so far.
+    pub fn pin_if_held(&self, reader: u64, offset: u64) -> bool {
+        let mut window = lock(&self.window);
+        let held = (window.start..=window.end).contains(&offset);
+        if held {
+            window.pins.insert(reader, offset);
+        }
+        held
+    }
+
     /// A reader is gone.
     pub fn unpin(&self, reader: u64) {
         lock(&self.window).pins.remove(&reader);
     }
 
-    /// The next record names its database, for a reader that begins there. The caller holds all shard
-    /// locks.
-    pub fn select_again(&self) {
-        lock(&self.window).selected = None;
+    /// Offset after the last byte, and the database that is selected there.
+    pub fn position(&self) -> (u64, DbIndex) {
+        let window = lock(&self.window);
+        (window.end, window.selected.unwrap_or(0))
+    }
+
+    /// A reader begins at the end, whose offset this gives: the next record names its database, and until
+    /// then it is 0. On a log that follows the second part is the database that the reader has to select by
+    /// itself. The caller holds all shard locks.
+    pub fn begin_reader(&self) -> (u64, DbIndex) {
+        let mut window = lock(&self.window);
+        if window.follows {
+            return (window.end, window.selected.unwrap_or(0));
+        }
+        window.selected = None;
+        (window.end, 0)
     }
 
     /// Appends one record: all of `effects`, wrapped as a transaction when there are several. The
     /// caller holds the locks of the shards it changed. Returns the offset after it.
     pub fn append(&self, effects: &Effects) -> u64 {
         let mut window = lock(&self.window);
+        if window.follows {
+            return window.end;
+        }
         let wrap = effects.len() > 1 && effects.done;
         for (at, (db, bytes)) in effects.iter().enumerate() {
             if window.selected != Some(db) {
@@ -298,6 +399,31 @@ mod tests {
             "*2 $6 SELECT $1 0 *2 $3 DEL $1 a *1 $5 MULTI *2 $4 INCR $1 b \
              *2 $6 SELECT $1 3 *2 $4 INCR $1 c *1 $4 EXEC "
         );
+    }
+
+    #[test]
+    fn a_log_that_follows_holds_the_primarys_bytes_only() {
+        let log = Log::new(1 << 20);
+        log.turn_on();
+        let mut effects = Effects::default();
+        effects.push(2, ["DEL", "a"].iter());
+        let before = log.append(&effects);
+        assert_eq!(log.follow(), before);
+        assert!(!log.is_on() && log.is_kept());
+        log.turn_on();
+        assert!(!log.is_on(), "it follows");
+        log.restart_at(1000, Some(3));
+        assert_eq!(log.append(&effects), 1000);
+        assert_eq!(log.append_control(&[b"PING"]), 1000);
+        assert_eq!(log.begin_reader(), (1000, 3));
+        log.append_raw(b"*1\r\n$4\r\nPING\r\n", 5);
+        assert_eq!(log.begin_reader(), (1014, 5));
+        assert_eq!(log.lead(), 1014);
+        log.append_raw(b"late", 5);
+        effects.clear();
+        effects.push(5, ["DEL", "b"].iter());
+        log.append(&effects);
+        assert!(read_all(&log).starts_with("*1\r\n$4\r\nPING\r\n*2\r\n$6\r\nSELECT"));
     }
 
     #[test]

@@ -1,6 +1,9 @@
-//! A client's connection: TCP or unix, non-blocking.
+//! A client's connection: TCP, TLS over TCP, or unix; non-blocking.
 //!
-//! TLS will be a third form here: the rest of the server sees bytes in and out only.
+//! The rest of the server sees plain bytes in and out only. What TLS needs beyond that: a handshake before
+//! the first byte ([`Socket::handshake`]), bytes that no edge of the socket tells of
+//! ([`Socket::may_hold_more`]), and records that were made and not yet sent ([`Socket::finish_write`]). For
+//! the other two kinds these say at once that there is nothing to do.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -11,6 +14,8 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 
+use crate::tls::TlsStream;
+
 /// See the module's head.
 #[derive(Debug)]
 pub enum Socket {
@@ -18,12 +23,23 @@ pub enum Socket {
     Tcp(TcpStream),
     /// A connection by the unix socket.
     Unix(UnixStream),
+    /// A TCP connection with TLS.
+    Tls(Box<TlsStream>),
 }
 
 impl Socket {
+    /// The TCP connection below, if there is one.
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.tcp()),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Sets the options of a client's socket; `keepalive_s` 0 leaves keep-alive off.
     pub fn prepare(&self, keepalive_s: u64) -> io::Result<()> {
-        let Self::Tcp(stream) = self else { return Ok(()) };
+        let Some(stream) = self.tcp() else { return Ok(()) };
         stream.set_nodelay(true)?;
         if keepalive_s > 0 {
             // Probes at a third of the interval, three of them, as the peers do.
@@ -39,28 +55,29 @@ impl Socket {
 
     /// Peer's and own address, as CLIENT LIST shows them.
     pub fn addresses(&self, unix_path: &str) -> (String, String) {
-        match self {
-            Self::Tcp(stream) => {
-                let show = |addr: io::Result<std::net::SocketAddr>| {
-                    addr.map_or_else(|_| "?:0".to_owned(), |addr| addr.to_string())
-                };
-                (show(stream.peer_addr()), show(stream.local_addr()))
-            }
-            Self::Unix(_) => (format!("{unix_path}:0"), format!("{unix_path}:0")),
-        }
+        let Some(stream) = self.tcp() else {
+            return (format!("{unix_path}:0"), format!("{unix_path}:0"));
+        };
+        let show = |addr: io::Result<std::net::SocketAddr>| {
+            addr.map_or_else(|_| "?:0".to_owned(), |addr| addr.to_string())
+        };
+        (show(stream.peer_addr()), show(stream.local_addr()))
     }
 
     /// Whether the peer is on this host.
     pub fn is_local(&self) -> bool {
-        match self {
-            Self::Tcp(stream) => stream.peer_addr().is_ok_and(|addr| match addr.ip() {
-                std::net::IpAddr::V4(ip) => ip.is_loopback(),
-                std::net::IpAddr::V6(ip) => {
-                    ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
-                }
-            }),
-            Self::Unix(_) => true,
-        }
+        let Some(stream) = self.tcp() else { return true };
+        stream.peer_addr().is_ok_and(|addr| match addr.ip() {
+            std::net::IpAddr::V4(ip) => ip.is_loopback(),
+            std::net::IpAddr::V6(ip) => {
+                ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
+            }
+        })
+    }
+
+    /// Whether what goes over it is encrypted.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 
     /// The file descriptor, to show.
@@ -68,6 +85,7 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.as_raw_fd(),
             Self::Unix(stream) => stream.as_raw_fd(),
+            Self::Tls(stream) => stream.tcp().as_raw_fd(),
         }
     }
 
@@ -75,6 +93,7 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream,
             Self::Unix(stream) => stream,
+            Self::Tls(stream) => stream.tcp_mut(),
         }
     }
 
@@ -85,12 +104,29 @@ impl Socket {
         self.source().register(registry, token, interest)
     }
 
+    /// Goes on with what has to come before the first byte; true when it is done.
+    pub fn handshake(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Ok(true),
+            Self::Tls(stream) => stream.handshake(),
+        }
+    }
+
+    /// The certificate that the client has shown, in DER.
+    pub fn certificate(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tls(stream) => stream.certificate(),
+        }
+    }
+
     /// Reads once; none when there is nothing now.
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
             let result = match self {
                 Self::Tcp(stream) => stream.read(into),
                 Self::Unix(stream) => stream.read(into),
+                Self::Tls(stream) => return stream.read(into),
             };
             match result {
                 Ok(bytes) => return Ok(Some(bytes)),
@@ -98,6 +134,15 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Whether, after a read of `bytes` into a room of `asked`, more may be had although no edge will
+    /// tell.
+    pub fn may_hold_more(&self, bytes: usize, asked: usize) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => bytes >= asked,
+            Self::Tls(stream) => stream.may_hold_more(),
         }
     }
 
@@ -114,6 +159,7 @@ impl Socket {
                 (Self::Unix(stream), [one]) => stream.write(one),
                 (Self::Tcp(stream), _) => stream.write_vectored(parts),
                 (Self::Unix(stream), _) => stream.write_vectored(parts),
+                (Self::Tls(stream), _) => return stream.write_vectored(parts),
             };
             match result {
                 Ok(bytes) => return Ok(Some(bytes)),
@@ -121,6 +167,37 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Brings what was written to the socket; false when some of it waits for an edge.
+    pub fn finish_write(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Ok(true),
+            Self::Tls(stream) => stream.finish_write(),
+        }
+    }
+
+    /// Whether something that was written waits for an edge.
+    pub fn has_unsent(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => false,
+            Self::Tls(stream) => stream.has_unsent(),
+        }
+    }
+
+    /// Says good-bye before the socket is closed, if it can be said now.
+    pub fn say_good_bye(&mut self) {
+        if let Self::Tls(stream) = self {
+            stream.close();
+        }
+    }
+
+    /// Bytes held beside the socket, about.
+    pub fn held(&self) -> usize {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => 0,
+            Self::Tls(stream) => stream.held(),
         }
     }
 }

@@ -79,6 +79,8 @@ pub struct LoopStats {
     pub connections: u64,
     /// Connections refused for maxclients.
     pub rejected_connections: u64,
+    /// TLS connections that ended before the handshake did.
+    pub tls_handshake_failures: u64,
     /// Bytes read and written.
     pub net_in: u64,
     /// Bytes written.
@@ -143,11 +145,12 @@ impl LoopStats {
         for (code, count) in &other.errors {
             *self.errors.entry(code.clone()).or_default() += count;
         }
-        let pairs: [(&mut u64, u64); 23] = [
+        let pairs: [(&mut u64, u64); 24] = [
             (&mut self.error_replies, other.error_replies),
             (&mut self.total_commands, other.total_commands),
             (&mut self.connections, other.connections),
             (&mut self.rejected_connections, other.rejected_connections),
+            (&mut self.tls_handshake_failures, other.tls_handshake_failures),
             (&mut self.net_in, other.net_in),
             (&mut self.net_out, other.net_out),
             (&mut self.reads, other.reads),

@@ -5,7 +5,7 @@
 //! - [`save`]: a value, or a key's whole record, as bytes;
 //! - [`writer`]: a file, record by record, to any sink;
 //! - [`load`]: a value from bytes of any published version of either family;
-//! - [`reader`]: a file, item by item, from any [`std::io::Read`];
+//! - [`reader`]: a file, item by item, from any [`std::io::Read`], or piece by piece for others to decode;
 //! - [`mod@dump`]: the payloads of DUMP and RESTORE.
 //!
 //! Everything read is taken for hostile: each nested encoding is checked whole, nothing is allocated for a
@@ -27,13 +27,14 @@ pub mod reader;
 pub mod record;
 pub mod save;
 mod sketch;
+mod skip;
 pub mod writer;
 
 pub use dump::{dump, restore};
 pub use error::LoadError;
 pub use format::{Dialect, Family};
 pub use load::LoadedValue;
-pub use reader::{Item, Loaded, RdbReader, ReadOptions};
+pub use reader::{Item, Loaded, Piece, RdbReader, ReadOptions, Records, Stage};
 pub use record::{KeyMeta, ValueRef};
 pub use save::{encode_key, save_value};
 pub use writer::{IoSink, RdbWriter, Sink};

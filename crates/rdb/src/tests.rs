@@ -3,6 +3,7 @@
 mod files;
 mod hostile;
 mod old;
+mod pieces;
 
 use std::collections::BTreeSet;
 

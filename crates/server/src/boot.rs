@@ -14,7 +14,8 @@ use ochre_config::{Config, Settings, Surroundings, Value, table};
 use ochre_engine::version::{OCHRE, REPORTED};
 
 use crate::host::reason;
-use crate::{log, serve};
+use crate::persist::aof::recover::{self, Until};
+use crate::{check, log, serve};
 
 const USAGE: &str = "\
 Usage: ochre-server [/path/to/redis.conf] [options] [-]
@@ -22,17 +23,30 @@ Usage: ochre-server [/path/to/redis.conf] [options] [-]
        ochre-server -v or --version
        ochre-server -h or --help
        ochre-server --ok [--port N]
+       ochre-server --check-rdb FILE
+       ochre-server --check-aof [--fix | --truncate-to-timestamp SECONDS] FILE
+       ochre-server [/path/to/redis.conf] [options] --recover-list
+       ochre-server [/path/to/redis.conf] [options] --recover-until WHERE
 
 Options are directives of the configuration file with two dashes, and come after the file:
        ochre-server --port 7777 --maxmemory 2gb --save ''
        ochre-server /etc/redis/6379.conf --loglevel verbose -
+--recover-until loads the append-only file only up to WHERE, which is time:SECONDS (or a date as
+2026-11-22T16:00:00Z), offset:FILE:BYTES or before:'COMMAND [argument ...]', keeps the old files aside,
+and serves; name it for one start only. --recover-list shows what in the file removes much, and where, and
+with --recover-until what that would leave out; it changes nothing.
+--check-rdb and --check-aof are what the program does under the names ochre-check-rdb and ochre-check-aof.
 --ok answers OK to every command and does nothing else: the floor under the benchmarks.
 --in-process WORKLOAD THREADS SECONDS runs commands without sockets, and says how many, for the same.
 ";
 
 /// Runs the process to its end.
 pub(crate) fn run() -> ExitCode {
-    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = check::dispatch(&args) {
+        return code;
+    }
+    args.drain(..args.len().min(1));
     match args.first().and_then(|arg| arg.to_str()) {
         Some("-v" | "--version") => {
             println!(
@@ -49,13 +63,59 @@ pub(crate) fn run() -> ExitCode {
         Some("--in-process") => return crate::in_process::run(&args[1..]),
         _ => {}
     }
-    match load(&args) {
-        Ok((config, notices)) => {
+    let bare = args.is_empty();
+    let started = take_recovery(&mut args).and_then(|recovery| Ok((recovery, load(&args)?)));
+    match started {
+        Ok((Recovery { list: true, until }, (config, _))) => list(&Settings::of(&config), until),
+        Ok((Recovery { until, .. }, (config, notices))) => {
+            if until.is_some() && !Settings::of(&config).append_only {
+                eprintln!("--recover-until is of the append-only file: it needs appendonly yes");
+                return ExitCode::FAILURE;
+            }
             crate::crash::install();
-            serve::serve(config, &notices, args.is_empty())
+            serve::serve(config, &notices, bare, until.as_ref())
         }
         Err(text) => {
             eprintln!("{}", text.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the arguments say of recovery.
+#[derive(Debug, Default)]
+struct Recovery {
+    list: bool,
+    until: Option<Until>,
+}
+
+/// Takes what concerns recovery out of the arguments: it is of this start, not of the configuration, which
+/// might be written to a file and act again.
+fn take_recovery(args: &mut Vec<OsString>) -> Result<Recovery, String> {
+    let mut recovery = Recovery::default();
+    if let Some(at) = args.iter().position(|arg| arg == "--recover-list") {
+        args.remove(at);
+        recovery.list = true;
+    }
+    if let Some(at) = args.iter().position(|arg| arg == "--recover-until") {
+        args.remove(at);
+        if at >= args.len() {
+            return Err("--recover-until needs to be told until where".to_owned());
+        }
+        recovery.until = Some(Until::parse(&args.remove(at).to_string_lossy())?);
+    }
+    Ok(recovery)
+}
+
+/// The dry run of a recovery.
+fn list(settings: &Settings, until: Option<Until>) -> ExitCode {
+    match recover::list(settings, until.as_ref()) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("{why}");
             ExitCode::FAILURE
         }
     }

@@ -46,6 +46,8 @@ pub(crate) struct Connection {
     pub(crate) unread: bool,
     /// The peer has closed its side: what is left in the socket is read to its end.
     pub(crate) hung_up: bool,
+    /// Until when its handshake has to be done, in Unix milliseconds; none: it is done.
+    pub(crate) handshake_until: Option<i64>,
     /// Since when the output has been above its soft limit, in Unix seconds.
     pub(crate) over_soft_since: Option<i64>,
     /// Bytes of it that the loop's sum holds.
@@ -84,6 +86,7 @@ impl Connection {
             stuck: false,
             unread: false,
             hung_up: false,
+            handshake_until: None,
             over_soft_since: None,
             counted: 0,
             watched: (0, 0),
@@ -112,7 +115,10 @@ impl Connection {
             let was_empty = self.input.is_empty();
             let got = self.input.read(&mut self.socket, scratch)?;
             let bytes = match got {
-                Got::Nothing => return Ok(Next::Stay),
+                Got::Nothing => {
+                    self.unread = self.socket.may_hold_more(0, scratch.len());
+                    return Ok(Next::Stay);
+                }
                 Got::Closed => return Ok(Next::Close),
                 Got::Bytes(bytes) => bytes,
             };
@@ -129,7 +135,8 @@ impl Connection {
             if self.over_query_limit(engine, lp) {
                 return Ok(Next::Close);
             }
-            if (bytes < scratch.len() && !self.hung_up) || self.over_hard_limit(lp) {
+            let more = self.socket.may_hold_more(bytes, scratch.len());
+            if (!more && !self.hung_up) || self.over_hard_limit(lp) {
                 // The socket is empty, and the next edge tells of more; or this client is done for.
                 return Ok(Next::Stay);
             }
@@ -260,8 +267,16 @@ impl Connection {
             self.session.info.net_out.fetch_add(bytes as u64, Ordering::Relaxed);
             self.output.advance(bytes);
         }
-        self.stuck = false;
+        self.stuck = !self.socket.finish_write()?;
+        if self.stuck {
+            return Ok(Next::Stay);
+        }
         if self.session.close_after_reply { Ok(Next::Close) } else { Ok(Next::Stay) }
+    }
+
+    /// Whether something is left to write.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.output.is_empty() || self.socket.has_unsent()
     }
 
     /// Drops what is written of output of which the rest stays pending: a client that is always a little
@@ -299,6 +314,7 @@ impl Connection {
         size_of::<Self>()
             + size_of::<ClientInfo>()
             + BOOKS
+            + self.socket.held()
             + self.input.len()
             + self.input.room()
             + self.output.held()

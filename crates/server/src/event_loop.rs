@@ -148,6 +148,8 @@ struct Io {
     fed: u64,
     /// When replicas were last sent a PING, in Unix milliseconds.
     pinged_ms: i64,
+    /// Version of the server's role that clients who wait were told of.
+    role_version: u64,
 }
 
 impl Io {
@@ -279,7 +281,7 @@ impl EventLoop {
             for index in 0..self.io.connections.len() {
                 self.flush(index);
             }
-            let pending = self.io.connections.iter().flatten().any(|c| !c.output.is_empty());
+            let pending = self.io.connections.iter().flatten().any(|c| c.has_output());
             let waited = Duration::from_nanos(self.shared.clock.ticks_ns() - began);
             if !pending || waited > FAREWELL {
                 return;
@@ -301,12 +303,15 @@ impl EventLoop {
             ms = ms.min((at - now).max(0) as u64);
         }
         if !self.io.paused.is_empty() {
-            ms = ms.min((self.engine.pause_until_ms() - now).clamp(0, 100) as u64);
+            ms = ms.min(self.engine.pause_look_ms(now));
         }
         Duration::from_millis(ms)
     }
 
     fn readable(&mut self, index: usize) {
+        if !self.shake_hands(index) {
+            return;
+        }
         let result = self.lend(index, |connection, engine, lp, scratch, traffic| {
             connection.on_readable(engine, lp, scratch, traffic)
         });
@@ -342,7 +347,7 @@ impl EventLoop {
             self.io.dirty.push(index);
             return;
         }
-        if connection.session.close_after_reply && connection.output.is_empty() {
+        if connection.session.close_after_reply && !connection.has_output() {
             self.close(index);
             return;
         }
@@ -355,7 +360,9 @@ impl EventLoop {
 
     fn writable(&mut self, index: usize) {
         let Some(Some(connection)) = self.io.connections.get_mut(index) else { return };
-        if connection.stuck {
+        if connection.handshake_until.is_some() {
+            self.readable(index);
+        } else if connection.stuck || connection.socket.has_unsent() {
             connection.stuck = false;
             let now = self.lp.now.unix_ms / 1000;
             connection.session.info.last_seen.store(now, Ordering::Relaxed);
@@ -396,8 +403,12 @@ impl EventLoop {
         }
         let Some(slot) = self.io.connections.get_mut(index) else { return };
         let Some(mut connection) = slot.take() else { return };
+        connection.socket.say_good_bye();
         self.io.free.push(index);
         self.io.memory.forget(connection.counted);
+        if let Some(at) = connection.handshake_until {
+            self.io.timers.remove(&(at, connection.session.id()));
+        }
         let session = &mut connection.session;
         session.info.set_flag(FLAG_CLOSING, true);
         if session.blocked.is_some() {
@@ -447,21 +458,35 @@ impl EventLoop {
                 self.invalidate(&clients, &names, cause);
             }
             Message::Snapshot { client, snapshot } => self.start_stream(client, snapshot),
+            Message::Migrated(round) => self.migrated(round),
             Message::Monitor(line) => self.show_monitors(&line),
             Message::LookAround => self.resume_paused(),
         }
     }
 
     fn end_turn(&mut self, began_ns: u64) {
-        self.maintenance.turn(self.engine, &mut self.lp, &self.shared.clock);
+        // What is being loaded is not the data set yet: nothing of it expires, is evicted or saved.
+        let loading = self.engine.loading.is_on();
+        if !loading {
+            self.maintenance.turn(self.engine, &mut self.lp, &self.shared.clock);
+        }
+        if self.lp.index == 0 && self.engine.failover.is_on() {
+            self.engine.failover.tick(self.engine, self.lp.now.unix_ms);
+        }
         let paused = self.engine.cron_paused.load(Ordering::Relaxed);
         if !paused && self.maintenance.clients_are_due(self.lp.now.unix_ms) {
             self.inspect_clients();
+            self.tend_replicas();
             if self.lp.index == 0 {
                 self.engine.measure(self.lp.now.mono_us);
-                self.keep_aof();
+                if !loading {
+                    self.keep_aof();
+                }
+                let tls = &self.lp.live.settings.tls;
+                self.shared.listening.tls.reload_when_due(tls, self.lp.now.unix_ms);
                 self.ping_replicas();
-                if save::when_due(self.engine, self.lp.now.unix_ms / 1000) {
+                self.keep_log();
+                if !loading && save::when_due(self.engine, self.lp.now.unix_ms / 1000) {
                     // A failure is in the log and in INFO; there is a next time.
                     drop(self.engine.host.save_in_background(self.engine, false));
                 }

@@ -7,15 +7,18 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ochre_config::{Id, Settings, table};
+use ochre_engine::commands::migrate::Round;
 use ochre_engine::engine::{Engine, Facts, Host, LastSave};
 
 use crate::clock::Clock;
+use crate::link::migrate::Movers;
 use crate::listening::Listening;
 use crate::persist::aof::Aof;
 use crate::persist::{load, save, sync};
+use crate::tls::{self, Tls};
 use crate::{log, open_files};
 
 /// The process, as the engine sees it.
@@ -24,6 +27,8 @@ pub(crate) struct Process {
     clock: &'static Clock,
     listening: &'static Listening,
     aof: &'static Aof,
+    /// Connections of MIGRATE.
+    movers: Arc<Movers>,
     /// Set once the engine is there.
     engine: OnceLock<&'static Engine>,
     fixed: Facts,
@@ -74,6 +79,7 @@ impl Process {
             clock,
             listening,
             aof,
+            movers: Arc::default(),
             engine: OnceLock::new(),
             fixed,
             loops: settings.io_threads.max(1),
@@ -151,19 +157,32 @@ impl Process {
                 (maxclients, text)
             })?;
         }
+        let tls_id = changed.iter().copied().find(|id| tls::concerns(*id));
+        let prepared = match tls_id {
+            Some(id) => Some(Tls::prepare(settings).map_err(|_| {
+                (id, "Unable to update TLS configuration. Check server logs.".to_owned())
+            })?),
+            None => None,
+        };
         let mut before = None;
         if changed.contains(&dir) {
             before = Some(self.change_folder(settings).map_err(|error| (dir, reason(&error)))?);
         }
-        let (port, bind) = const { (table::id("port"), table::id("bind")) };
-        let address = changed.iter().copied().find(|id| [port, bind].contains(id));
+        // Before the port, so that whoever connects to it finds TLS there.
+        let tls_before = prepared.map(|prepared| self.listening.tls.put(prepared));
+        let (port, tls_port, bind) =
+            const { (table::id("port"), table::id("tls-port"), table::id("bind")) };
+        let address = changed.iter().copied().find(|id| [port, tls_port, bind].contains(id));
         if let Some(id) = address
             && self.listening.change(settings).is_err()
         {
             if let Some(before) = before {
                 self.go_back(before);
             }
-            let text = if id == port {
+            if let Some(before) = tls_before {
+                self.listening.tls.put(before);
+            }
+            let text = if id != bind {
                 "Unable to listen on this port. Check server logs."
             } else {
                 "Failed to bind to specified addresses."
@@ -268,7 +287,10 @@ impl Host for Process {
 
     fn reload(&self, engine: &'static Engine) -> Result<(), String> {
         let path = engine.live().0.settings.dbfilename.clone();
-        load::load(engine, &path, self.clock.now()).map(drop).inspect_err(|why| {
+        let now = self.clock.now();
+        let size = load::size_at_start(engine);
+        let _loading = engine.loading.begin(now.unix_ms / 1000, size);
+        load::load(engine, &path, now, load::Twice::Replaced).map(drop).inspect_err(|why| {
             log::warning(&format!("Error loading the DB: {why}"));
         })
     }
@@ -300,7 +322,7 @@ impl Host for Process {
 
     fn reload_aof(&self, engine: &'static Engine) -> Result<(), String> {
         self.aof.finish(engine, self.clock.now().unix_ms / 1000);
-        self.aof.reload(engine, self.clock.now()).inspect_err(|why| {
+        self.aof.reload(engine, &|| self.clock.now()).inspect_err(|why| {
             log::warning(&format!("Error loading the AOF: {why}"));
         })
     }
@@ -308,6 +330,18 @@ impl Host for Process {
     fn aof_facts(&self) -> (bool, u64, u64) {
         let (bytes, base) = self.aof.sizes();
         (self.aof.is_on(), bytes, base)
+    }
+
+    fn aof_synced(&self) -> Option<u64> {
+        self.aof.synced()
+    }
+
+    fn migrate(&self, engine: &'static Engine, round: Box<Round>) {
+        self.movers.send(engine, round);
+    }
+
+    fn migrate_connections(&self) -> usize {
+        self.movers.count()
     }
 
     fn purge_memory(&self) {

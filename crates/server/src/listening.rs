@@ -1,4 +1,4 @@
-//! The listening sockets, shared by the acceptor and by CONFIG SET `port` and `bind`.
+//! The listening sockets, shared by the acceptor and by CONFIG SET `port`, `tls-port` and `bind`.
 //!
 //! The acceptor's poll watches them; CONFIG SET runs on any loop and changes the set from there, through a
 //! clone of that poll's registry. A change is all or nothing: addresses that stay keep their sockets (and the
@@ -19,6 +19,7 @@ use ochre_net::listener::{BindAddr, Listener};
 use ochre_net::socket::Socket;
 
 use crate::host::reason;
+use crate::tls::Tls;
 
 /// The first token of a listener; connections' tokens are far below.
 pub(crate) const FIRST_TOKEN: usize = usize::MAX - 1024;
@@ -28,12 +29,15 @@ pub(crate) const FIRST_TOKEN: usize = usize::MAX - 1024;
 pub(crate) struct Listening {
     registry: Registry,
     state: Mutex<State>,
+    /// What is put over the connections of the TLS port.
+    pub(crate) tls: Tls,
 }
 
 #[derive(Debug, Default)]
 struct State {
     open: Vec<Open>,
     port: u16,
+    tls_port: u16,
     /// `bind` as written, for INFO.
     words: Vec<String>,
 }
@@ -48,16 +52,34 @@ struct Open {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     Tcp(SocketAddr),
+    /// As `Tcp`, for connections with TLS.
+    Tls(SocketAddr),
     Unix(PathBuf),
 }
 
 impl Place {
-    /// Whether two sockets of different addresses cannot be open at the same time.
+    fn addr(&self) -> Option<&SocketAddr> {
+        match self {
+            Self::Tcp(addr) | Self::Tls(addr) => Some(addr),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The word of INFO and the log for it.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "tcp",
+            Self::Unix(_) => "unix",
+            Self::Tls(_) => "tls",
+        }
+    }
+
+    /// Whether two sockets that are not the same cannot be open at the same time.
     fn overlaps(&self, other: &Self) -> bool {
-        let (Self::Tcp(a), Self::Tcp(b)) = (self, other) else { return false };
+        let (Some(a), Some(b)) = (self.addr(), other.addr()) else { return false };
         a.port() == b.port()
             && a.is_ipv4() == b.is_ipv4()
-            && (a.ip().is_unspecified() || b.ip().is_unspecified())
+            && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
     }
 }
 
@@ -68,27 +90,26 @@ pub(crate) struct CannotListen;
 impl Listening {
     /// No sockets yet; `registry` is that of the acceptor's poll.
     pub(crate) fn new(registry: Registry) -> Self {
-        Self { registry, state: Mutex::default() }
+        Self { registry, state: Mutex::default(), tls: Tls::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Listens on the TCP addresses of the settings instead of those so far.
+    /// Listens on the TCP and TLS addresses of the settings instead of those so far.
     pub(crate) fn change(&self, settings: &Settings) -> Result<(), CannotListen> {
         let wanted = wanted(settings)?;
         let mut state = self.state();
         let stays = |open: &Open| match &open.place {
-            Place::Tcp(addr) => wanted.iter().any(|(_, _, wanted)| wanted == addr),
+            Place::Tcp(_) | Place::Tls(_) => wanted.iter().any(|one| one.place == open.place),
             Place::Unix(_) => true,
         };
         let (mut kept, mut leaving): (Vec<Open>, Vec<Open>) = state.open.drain(..).partition(stays);
         let kept_before = kept.len();
         let mut in_the_way: Vec<Place> = Vec::new();
         let mut failed = false;
-        for (word, optional, addr) in wanted {
-            let place = Place::Tcp(addr);
+        for Wanted { word, optional, place, port } in wanted {
             if kept.iter().any(|open| open.place == place) {
                 continue;
             }
@@ -104,8 +125,7 @@ impl Listening {
                 Ok(open) => kept.push(open),
                 Err(error) => {
                     crate::log::warning(&format!(
-                        "Warning: Could not create server TCP listening socket {word}:{}: bind: {}",
-                        addr.port(),
+                        "Warning: Could not create server TCP listening socket {word}:{port}: bind: {}",
                         reason(&error)
                     ));
                     if !forgiven(optional, &error) {
@@ -118,7 +138,7 @@ impl Listening {
         if !failed {
             drop(leaving);
             state.open = kept;
-            state.port = settings.port;
+            (state.port, state.tls_port) = (settings.port, settings.tls.port);
             state.words.clone_from(&settings.bind);
             return Ok(());
         }
@@ -154,10 +174,10 @@ impl Listening {
 
     fn open(&self, place: Place, backlog: u32, busy: &[usize]) -> io::Result<Open> {
         let mut listener = match &place {
-            Place::Tcp(addr) => Listener::tcp(addr.ip(), addr.port(), backlog)?,
+            Place::Tcp(addr) | Place::Tls(addr) => Listener::tcp(addr.ip(), addr.port(), backlog)?,
             Place::Unix(path) => Listener::unix(path)?,
         };
-        // There are fewer listeners than tokens: `bind` takes at most sixteen addresses.
+        // There are fewer listeners than tokens: `bind` takes at most sixteen addresses, for two ports.
         let token = (FIRST_TOKEN..).find(|token| !busy.contains(token)).unwrap_or(FIRST_TOKEN);
         listener.register(&self.registry, Token(token))?;
         Ok(Open { token, place, listener })
@@ -166,10 +186,23 @@ impl Listening {
     /// Takes one connection of the listener of this token; none when there is none now, or the
     /// listener has gone.
     pub(crate) fn accept(&self, token: usize) -> io::Result<Option<Socket>> {
-        match self.state().open.iter().find(|open| open.token == token) {
-            Some(open) => open.listener.accept(),
-            None => Ok(None),
+        let (socket, is_tls) = {
+            let state = self.state();
+            let Some(open) = state.open.iter().find(|open| open.token == token) else {
+                return Ok(None);
+            };
+            (open.listener.accept()?, matches!(open.place, Place::Tls(_)))
+        };
+        match socket {
+            Some(Socket::Tcp(stream)) if is_tls => self.tls.accept(stream).map(Some),
+            other => Ok(other),
         }
+    }
+
+    /// Whether connections of this token's listener are to have TLS.
+    pub(crate) fn is_tls(&self, token: usize) -> bool {
+        let is_it = |open: &Open| open.token == token && matches!(open.place, Place::Tls(_));
+        self.state().open.iter().any(is_it)
     }
 
     /// Closes all sockets. Files of unix sockets stay.
@@ -182,59 +215,70 @@ impl Listening {
         self.state().open.is_empty()
     }
 
-    /// TCP port in use.
+    /// TCP port in use, that of TLS when there is no other.
     pub(crate) fn port(&self) -> u16 {
-        self.state().port
+        let state = self.state();
+        if state.port == 0 { state.tls_port } else { state.port }
     }
 
     /// The kinds of sockets there are, each once.
     pub(crate) fn kinds(&self) -> Vec<&'static str> {
         let state = self.state();
-        let tcp = state.open.iter().any(|open| matches!(open.place, Place::Tcp(_)));
-        let unix = state.open.iter().any(|open| matches!(open.place, Place::Unix(_)));
-        [(tcp, "tcp"), (unix, "unix")].iter().filter(|kind| kind.0).map(|kind| kind.1).collect()
+        let is_there = |kind: &&str| state.open.iter().any(|open| open.place.kind() == *kind);
+        ["tcp", "unix", "tls"].into_iter().filter(is_there).collect()
     }
 
     /// Lines of INFO: `name=tcp,bind=127.0.0.1,port=6379`.
     pub(crate) fn describe(&self) -> Vec<String> {
+        let kinds = self.kinds();
         let state = self.state();
-        let mut lines = Vec::new();
-        if state.open.iter().any(|open| matches!(open.place, Place::Tcp(_))) {
-            let words: String = state.words.iter().map(|word| format!(",bind={word}")).collect();
-            lines.push(format!("name=tcp{words},port={}", state.port));
-        }
-        for open in &state.open {
-            if let Place::Unix(path) = &open.place {
-                lines.push(format!("name=unix,bind={}", path.display()));
-            }
-        }
-        lines
+        let words: String = state.words.iter().map(|word| format!(",bind={word}")).collect();
+        let path = state.open.iter().find_map(|open| match &open.place {
+            Place::Unix(path) => Some(path.display().to_string()),
+            _ => None,
+        });
+        let line = |kind| match kind {
+            "tcp" => format!("name=tcp{words},port={}", state.port),
+            "tls" => format!("name=tls{words},port={}", state.tls_port),
+            _ => format!("name=unix,bind={}", path.as_deref().unwrap_or_default()),
+        };
+        kinds.into_iter().map(line).collect()
     }
 }
 
-/// The addresses of the settings: the word, whether it may be missing, and what it means.
-fn wanted(settings: &Settings) -> Result<Vec<(&str, bool, SocketAddr)>, CannotListen> {
-    let mut wanted = Vec::new();
-    if settings.port == 0 {
-        return Ok(wanted);
-    }
-    for word in &settings.bind {
-        match BindAddr::resolve(word) {
-            Some(addr) => {
-                let addr_port = SocketAddr::new(addr.ip, settings.port);
-                if !wanted.iter().any(|(_, _, other)| *other == addr_port) {
-                    wanted.push((word.as_str(), addr.optional, addr_port));
-                }
-            }
-            None => {
+/// An address of the settings.
+struct Wanted<'a> {
+    /// As written.
+    word: &'a str,
+    /// It may be missing.
+    optional: bool,
+    place: Place,
+    port: u16,
+}
+
+/// Makes a place of an address.
+type AsPlace = fn(SocketAddr) -> Place;
+
+/// The addresses of the settings, each once.
+fn wanted(settings: &Settings) -> Result<Vec<Wanted<'_>>, CannotListen> {
+    let mut wanted: Vec<Wanted<'_>> = Vec::new();
+    let kinds: [AsPlace; 2] = [Place::Tcp, Place::Tls];
+    let ports = [settings.port, settings.tls.port].into_iter().zip(kinds);
+    for (port, place) in ports.filter(|(port, _)| *port != 0) {
+        for word in &settings.bind {
+            let Some(addr) = BindAddr::resolve(word) else {
                 crate::log::warning(&format!(
-                    "Warning: Could not create server TCP listening socket {word}:{}: \
-                     Name or service not known",
-                    settings.port
+                    "Warning: Could not create server TCP listening socket {word}:{port}: \
+                     Name or service not known"
                 ));
                 if !BindAddr::is_optional(word) {
                     return Err(CannotListen);
                 }
+                continue;
+            };
+            let place = place(SocketAddr::new(addr.ip, port));
+            if !wanted.iter().any(|other| other.place == place) {
+                wanted.push(Wanted { word, optional: addr.optional, place, port });
             }
         }
     }
@@ -334,6 +378,37 @@ mod tests {
         assert_eq!(second.change(&settings(port, &["-127.0.0.1"])), Err(CannotListen));
         assert_eq!(listening.change(&settings(port, &["no.such.host.invalid"])), Err(CannotListen));
         assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
+    }
+
+    /// The TLS port has sockets of its own, and may take over what was the other's.
+    #[test]
+    fn ports_change_places() {
+        let (_poll, listening) = listening();
+        let (one, two) = (free_port(), free_port());
+        let with = |port, tls_port| {
+            let mut settings = settings(port, &["127.0.0.1"]);
+            settings.tls.port = tls_port;
+            settings
+        };
+        listening.change(&with(one, two)).unwrap();
+        assert_eq!(listening.kinds(), ["tcp", "tls"]);
+        let tls_line = format!("name=tls,bind=127.0.0.1,port={two}");
+        assert_eq!(listening.describe()[1], tls_line);
+        listening.change(&with(0, one)).unwrap();
+        assert_eq!((listening.kinds(), listening.port()), (vec!["tls"], one));
+        assert!(TcpStream::connect(("127.0.0.1", two)).is_err());
+        // One port for both cannot be, and what was there comes again.
+        assert_eq!(listening.change(&with(one, one)), Err(CannotListen));
+        assert_eq!(listening.kinds(), ["tls"]);
+        let _waiting = TcpStream::connect(("127.0.0.1", one)).unwrap();
+        // Nothing is configured to be put over it here.
+        let token = listening.state().open[0].token;
+        assert!(listening.is_tls(token));
+        let mut result = listening.accept(token);
+        while matches!(result, Ok(None)) {
+            result = listening.accept(token);
+        }
+        assert!(result.is_err());
     }
 
     #[test]

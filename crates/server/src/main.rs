@@ -3,6 +3,7 @@
 mod allocator;
 mod background;
 mod boot;
+mod check;
 mod clock;
 mod connection;
 mod crash;
@@ -11,6 +12,7 @@ mod floor;
 mod host;
 mod huge_pages;
 mod in_process;
+mod link;
 mod listening;
 mod log;
 mod maintenance;
@@ -22,6 +24,7 @@ mod supervise;
 mod syslog;
 #[cfg(test)]
 mod testing;
+mod tls;
 
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;

@@ -124,8 +124,9 @@ impl Maintenance {
             let (used, resident) = (ochre_base::memory::used() as u64, resident() as u64);
             self.huge_pages.look(lp.live.settings.huge_pages, used, resident);
         }
-        // A replica leaves what is past its time to its primary.
-        if engine.active_expire.load(Ordering::Relaxed) {
+        // A replica leaves what is past its time to its primary; before a failover the log is to come to rest.
+        let rests = lp.follows || engine.failover.is_on();
+        if engine.active_expire.load(Ordering::Relaxed) && !rests {
             self.expire(engine, lp, clock, now_ns, slice);
         }
         self.more |=

@@ -23,16 +23,24 @@ use crate::background::{self, PidFile};
 use crate::clock::Clock;
 use crate::event_loop::{EventLoop, Intake, LoopWaker, Shared, poll_with_waker};
 use crate::host::{Process, reason};
+use crate::link;
 use crate::listening::Listening;
 use crate::persist::aof::Aof;
+use crate::persist::aof::recover::Until;
 use crate::persist::load;
 use crate::supervise::Manager;
+use crate::tls::Tls;
 use crate::{allocator, log, open_files, signals};
 
 /// Serves until the process is told to stop; gives its exit code. `bare` says that it was started without
-/// any argument.
-pub(crate) fn serve(config: Config, notices: &[Notice], bare: bool) -> ExitCode {
-    match run(config, notices, bare) {
+/// any argument; `until`: recover to there.
+pub(crate) fn serve(
+    config: Config,
+    notices: &[Notice],
+    bare: bool,
+    until: Option<&Until>,
+) -> ExitCode {
+    match run(config, notices, bare, until) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::warning(&format!("{error}"));
@@ -41,7 +49,12 @@ pub(crate) fn serve(config: Config, notices: &[Notice], bare: bool) -> ExitCode 
     }
 }
 
-fn run(mut config: Config, notices: &[Notice], bare: bool) -> anyhow::Result<()> {
+fn run(
+    mut config: Config,
+    notices: &[Notice],
+    bare: bool,
+    until: Option<&Until>,
+) -> anyhow::Result<()> {
     let settings = Settings::of(&config);
     let manager = Manager::find(settings.supervised, |name| std::env::var(name).ok());
     let background = settings.daemonize && manager == Manager::Nobody;
@@ -56,7 +69,7 @@ fn run(mut config: Config, notices: &[Notice], bare: bool) -> anyhow::Result<()>
     manager.begin();
     let settings = fit_clients(&mut config, settings);
     let pid_file = write_pid_file(&settings, background);
-    let result = run_loops(config, &settings, &manager);
+    let result = run_loops(config, &settings, &manager, until);
     if let Some(file) = pid_file {
         file.remove();
     }
@@ -149,11 +162,20 @@ pub(crate) fn assemble(
     Ok(Parts { engine, shared, polls, seed })
 }
 
-fn run_loops(config: Config, settings: &Settings, manager: &Manager) -> anyhow::Result<()> {
-    let Parts { engine, shared, polls, seed } = assemble(config, settings, manager.name())?;
+fn run_loops(
+    config: Config,
+    settings: &Settings,
+    manager: &Manager,
+    until: Option<&Until>,
+) -> anyhow::Result<()> {
+    let Parts { engine, shared, mut polls, seed } = assemble(config, settings, manager.name())?;
     let loops = polls.len();
-    log::notice(&format!("Running mode=standalone, port={}, {loops} event loops.", settings.port));
-    listen(&shared.listening, settings)?;
+    let port = if settings.port == 0 { settings.tls.port } else { settings.port };
+    log::notice(&format!("Running mode=standalone, port={port}, {loops} event loops."));
+    let tls = Tls::prepare(settings)
+        .map_err(|_| anyhow::anyhow!("Failed to configure TLS. Check logs for more info."))?;
+    shared.listening.tls.put(tls);
+    listen(&shared.listening, settings, port)?;
     engine.acl.load_at_start(engine, settings).map_err(|reason| {
         anyhow::anyhow!("Aborting Ochre startup because of ACL errors: {reason}")
     })?;
@@ -161,24 +183,48 @@ fn run_loops(config: Config, settings: &Settings, manager: &Manager) -> anyhow::
     log::notice("Server initialized");
     let began = shared.clock.now();
     engine.saves.change(|state| state.last_s = began.unix_ms / 1000);
-    if settings.append_only {
-        shared.aof.start(engine, began)?;
-    } else {
-        load::at_start(engine, began, &|| shared.clock.now())?;
+    link::history::take_primary(engine);
+    let bytes = match settings.append_only {
+        true => shared.aof.find(engine)?,
+        false => load::size_at_start(engine),
+    };
+    let failure: &'static Mutex<Option<io::Error>> = Box::leak(Box::default());
+    // The loops answer that data is being loaded, when there is any.
+    let loading = (bytes > 0).then(|| engine.loading.begin(began.unix_ms / 1000, bytes));
+    let mut threads = Vec::new();
+    if loading.is_some() {
+        threads = start_loops(engine, shared, std::mem::take(&mut polls), seed, failure)?;
+    }
+    let now = || shared.clock.now();
+    let loaded = match settings.append_only {
+        true => shared.aof.start(engine, &now, until),
+        false => load::at_start(engine, began, &now),
+    };
+    // To end a process that is loading is no failure of loading.
+    if loaded.is_err() && !engine.stopping.load(Ordering::Relaxed) {
+        engine.stopping.store(true, Ordering::Relaxed);
+        engine.tell_all(|| Message::LookAround);
+        join(threads);
+        return loaded;
     }
     std::thread::Builder::new()
         .name("aof-sync".into())
         .spawn(move || shared.aof.sync_forever(engine))?;
-    let failure: &'static Mutex<Option<io::Error>> = Box::leak(Box::default());
-    let threads = start_loops(engine, shared, polls, seed, failure)?;
-    for kind in shared.listening.kinds() {
-        log::notice(&format!("Ready to accept connections {kind}"));
+    if loading.is_none() {
+        threads = start_loops(engine, shared, polls, seed, failure)?;
     }
-    manager.ready();
-    for thread in threads {
-        // A loop's panic has ended the process already.
-        drop(thread.join());
+    if loaded.is_ok() {
+        if !settings.append_only {
+            link::history::take_up(engine, &settings.dbfilename);
+        }
+        drop(loading);
+        link::start(engine, shared)?;
+        for kind in shared.listening.kinds() {
+            log::notice(&format!("Ready to accept connections {kind}"));
+        }
+        manager.ready();
     }
+    join(threads);
     shared.aof.finish(engine, shared.clock.now().unix_ms / 1000);
     manager.stopping();
     if let Some(path) = &settings.unixsocket {
@@ -189,6 +235,13 @@ fn run_loops(config: Config, settings: &Settings, manager: &Manager) -> anyhow::
     match failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
         Some(error) => anyhow::bail!("An event loop failed: {error}"),
         None => Ok(()),
+    }
+}
+
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        // A loop's panic has ended the process already.
+        drop(thread.join());
     }
 }
 
@@ -219,11 +272,10 @@ fn start_loops(
 }
 
 /// Opens all addresses. One that is not optional and cannot be had stops the start.
-fn listen(listening: &Listening, settings: &Settings) -> anyhow::Result<()> {
+fn listen(listening: &Listening, settings: &Settings, port: u16) -> anyhow::Result<()> {
     anyhow::ensure!(
         listening.change(settings).is_ok(),
-        "Failed listening on port {} (TCP), aborting.",
-        settings.port
+        "Failed listening on port {port} (TCP), aborting."
     );
     if let Some(path) = &settings.unixsocket {
         listening.add_unix(path, settings.unixsocket_mode).map_err(|error| {

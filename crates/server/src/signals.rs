@@ -39,7 +39,11 @@ fn stop(engine: &'static Engine, interrupted: bool) {
     } else {
         ("SIGTERM", live.settings.shutdown_on_sigterm)
     };
-    crate::log::warning(&format!("Received {name} scheduling shutdown..."));
+    if engine.loading.is_on() {
+        crate::log::warning("Received shutdown signal during loading, exiting now.");
+    } else {
+        crate::log::warning(&format!("Received {name} scheduling shutdown..."));
+    }
     if !engine.host.save_before_end(engine, last_save(flags)) && !flags.force() {
         crate::log::warning("Error trying to save the DB, can't exit.");
         return;

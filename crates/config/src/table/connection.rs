@@ -80,8 +80,7 @@ pub(super) const ROWS: &[Directive] = &[
         count(1, 1000, "connections"),
         "1",
         "Most TLS connections accepted in one turn of a loop.",
-    )
-    .inert(LATER_TUNING),
+    ),
     row(
         "io-threads",
         count(1, 256, "threads"),

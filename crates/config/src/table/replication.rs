@@ -3,83 +3,74 @@
 use super::{INT_MAX, bytes, count, number};
 use crate::directive::{Directive, Kind, row};
 
-const NONE: &str = "being a replica is not there yet, and replicas are sent a snapshot by file";
+const BY_FILE: &str = "replicas are sent a snapshot by file, as soon as they ask for it";
+const UNBUFFERED: &str = "what a full synchronisation brings is buffered by the primary only";
+const NO_STRICTNESS: &str = "a replica that cannot write to its disk goes on in any case";
 
 pub(super) const ROWS: &[Directive] = &[
     row("replicaof", Kind::HostPort, "", "Primary to follow, as host and port.")
         .immutable()
-        .also(&["slaveof"])
-        .later("replication"),
+        .also(&["slaveof"]),
     row("masterauth", Kind::Text, "", "Password for the primary.")
         .sensitive()
-        .also(&["primaryauth"])
-        .inert(NONE),
+        .also(&["primaryauth"]),
     row("masteruser", Kind::Text, "", "User name for the primary.")
         .sensitive()
-        .also(&["primaryuser"])
-        .inert(NONE),
+        .also(&["primaryuser"]),
     row(
         "replica-serve-stale-data",
         Kind::Bool,
         "yes",
         "Answer from old data while the primary is out of reach.",
     )
-    .also(&["slave-serve-stale-data"])
-    .inert(NONE),
+    .also(&["slave-serve-stale-data"]),
     row("replica-read-only", Kind::Bool, "yes", "Refuse writes on a replica.")
-        .also(&["slave-read-only"])
-        .inert(NONE),
+        .also(&["slave-read-only"]),
     row("replica-ignore-maxmemory", Kind::Bool, "yes", "Leave eviction to the primary.")
-        .also(&["slave-ignore-maxmemory"])
-        .inert(NONE),
+        .also(&["slave-ignore-maxmemory"]),
     row(
         "replica-lazy-flush",
         Kind::Bool,
         "no",
         "Drop the old data in the background before a full sync.",
     )
-    .also(&["slave-lazy-flush"])
-    .inert(NONE),
+    .also(&["slave-lazy-flush"]),
     row(
         "replica-priority",
         number(0, INT_MAX),
         "100",
         "Preference of this replica in a failover, smallest first; 0 never.",
     )
-    .also(&["slave-priority"])
-    .inert(NONE),
-    row("replica-announced", Kind::Bool, "yes", "Let sentinels show this replica to clients.")
-        .inert(NONE),
+    .also(&["slave-priority"]),
+    row("replica-announced", Kind::Bool, "yes", "Let sentinels show this replica to clients."),
     row(
         "replica-announce-ip",
         Kind::Text,
         "",
         "Address that the primary reports for this replica.",
     )
-    .also(&["slave-announce-ip"])
-    .inert(NONE),
+    .also(&["slave-announce-ip"]),
     row(
         "replica-announce-port",
         number(0, 65535),
         "0",
         "Port that the primary reports for this replica.",
     )
-    .also(&["slave-announce-port"])
-    .inert(NONE),
+    .also(&["slave-announce-port"]),
     row(
         "replica-ignore-disk-write-errors",
         Kind::Bool,
         "no",
         "Go on when a replica cannot write to its disk.",
     )
-    .inert(NONE),
+    .inert(NO_STRICTNESS),
     row(
         "replica-full-sync-buffer-limit",
         bytes(0),
         "0",
         "Most bytes buffered on a replica during a full sync; 0 takes the output limit.",
     )
-    .inert(NONE),
+    .inert(UNBUFFERED),
     row(
         "min-replicas-to-write",
         count(0, INT_MAX, "replicas"),
@@ -99,8 +90,7 @@ pub(super) const ROWS: &[Directive] = &[
         count(1, INT_MAX, "seconds"),
         "60",
         "Silence after which a replication link is dropped.",
-    )
-    .inert(NONE),
+    ),
     row(
         "repl-ping-replica-period",
         count(1, INT_MAX, "seconds"),
@@ -114,30 +104,28 @@ pub(super) const ROWS: &[Directive] = &[
         count(0, i64::MAX, "seconds"),
         "3600",
         "How long the backlog is kept without replicas; 0 for ever.",
-    )
-    .inert(NONE),
-    row("repl-disable-tcp-nodelay", Kind::Bool, "no", "Gather small packets on replication links.")
-        .inert(NONE),
+    ),
+    row("repl-disable-tcp-nodelay", Kind::Bool, "no", "Gather small packets on replication links."),
     row("repl-mptcp", Kind::Bool, "no", "Use multipath TCP for replication links.")
         .immutable()
         .later("multipath TCP"),
     row("repl-diskless-sync", Kind::Bool, "yes", "Send snapshots to replicas without a file.")
         .denied_while_loading()
-        .inert(NONE),
+        .inert(BY_FILE),
     row(
         "repl-diskless-sync-delay",
         count(0, INT_MAX, "seconds"),
         "5",
         "How long to wait for further replicas before a snapshot is sent.",
     )
-    .inert(NONE),
+    .inert(BY_FILE),
     row(
         "repl-diskless-sync-max-replicas",
         count(0, INT_MAX, "replicas"),
         "0",
         "Replicas for which not to wait any longer; 0 for no such number.",
     )
-    .inert(NONE),
+    .inert(BY_FILE),
     row(
         "repl-diskless-load",
         Kind::Choice(&[
@@ -147,10 +135,9 @@ pub(super) const ROWS: &[Directive] = &[
             ("flush-before-load", 3),
         ]),
         "disabled",
-        "How a replica loads a snapshot that arrives.",
+        "How a replica loads a snapshot that arrives; swapdb is taken for on-empty-db.",
     )
-    .denied_while_loading()
-    .inert(NONE),
+    .denied_while_loading(),
     row(
         "repl-rdb-channel",
         Kind::Bool,
@@ -158,12 +145,12 @@ pub(super) const ROWS: &[Directive] = &[
         "Send the snapshot on a connection of its own, as Redis 8 does.",
     )
     .hidden()
-    .inert(NONE),
+    .inert(BY_FILE),
     row(
         "dual-channel-replication-enabled",
         Kind::Bool,
         "no",
         "Send the snapshot on a connection of its own, as Valkey does.",
     )
-    .inert(NONE),
+    .inert(BY_FILE),
 ];

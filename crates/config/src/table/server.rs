@@ -196,9 +196,13 @@ pub(super) const ROWS: &[Directive] = &[
         .immutable()
         .hidden()
         .inert(DEVELOPMENT),
-    row("key-load-delay", count(-INT_MAX - 1, INT_MAX, "us"), "0", "Pause after each key loaded.")
-        .hidden()
-        .inert(DEVELOPMENT),
+    row(
+        "key-load-delay",
+        count(-INT_MAX - 1, INT_MAX, "us"),
+        "0",
+        "Pause after each key loaded; below 0: of one microsecond after so many keys. For tests.",
+    )
+    .hidden(),
     row(
         "rdb-key-save-delay",
         count(-INT_MAX - 1, INT_MAX, "us"),

@@ -1,4 +1,5 @@
-//! Real client libraries in ordinary use: redis-py, ioredis, node-redis, redis-rs.
+//! Real client libraries in ordinary use: redis-py, ioredis, node-redis, redis-rs; and what is built on them:
+//! BullMQ, Celery, RQ.
 //!
 //! The scripts are in `clients/`, with their versions pinned. They are installed once under
 //! `target/clients` by pip and npm; that the registries, Python or Node.js are missing is a failure
@@ -49,8 +50,7 @@ fn run(command: &mut Command) {
     }
 }
 
-#[test]
-fn redis_py() {
+fn python(script: &str) {
     let (dir, pinned) = (installed("python"), scripts().join("requirements.txt"));
     install_once(&dir, &pinned, || {
         run(Command::new("python3").args(["-m", "venv"]).arg(dir.join("venv")));
@@ -61,8 +61,25 @@ fn redis_py() {
     });
     let server = Server::ochre(&["--io-threads", "2"]);
     run(Command::new(dir.join("venv/bin/python"))
-        .arg(scripts().join("redis_py.py"))
-        .arg(server.port().to_string()));
+        .arg(scripts().join(script))
+        .arg(server.port().to_string())
+        // Else they would be left among the sources.
+        .env("PYTHONDONTWRITEBYTECODE", "1"));
+}
+
+#[test]
+fn redis_py() {
+    python("redis_py.py");
+}
+
+#[test]
+fn celery() {
+    python("celery_app.py");
+}
+
+#[test]
+fn rq() {
+    python("rq_jobs.py");
 }
 
 fn node(script: &str) {
@@ -71,8 +88,12 @@ fn node(script: &str) {
         for file in ["package.json", "package-lock.json"] {
             fs::copy(scripts().join(file), dir.join(file)).unwrap();
         }
+        // Versions are those of the lock file. Not `npm ci`: optional parts that are compiled are left out, and
+        // it would miss them.
+        let options = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
         run(Command::new("npm")
-            .args(["ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"])
+            .args(["install", "--omit=optional"])
+            .args(options)
             .current_dir(&dir));
     });
     // Modules are looked up beside the script.
@@ -89,6 +110,11 @@ fn ioredis() {
 #[test]
 fn node_redis() {
     node("node_redis.mjs");
+}
+
+#[test]
+fn bullmq() {
+    node("bullmq.mjs");
 }
 
 #[test]

@@ -336,9 +336,18 @@ fn norms(args: &[Vec<u8>]) -> Vec<Norm> {
         b"ZRANK" | b"ZREVRANK" => vec![Norm::Code],
         // The list of signs that the text names differs.
         b"XREAD" | b"XREADGROUP" | b"DEBUG" => vec![Norm::Code],
+        // A pattern without a sign to replace asks for no order, which a set then has none of.
+        b"SORT" | b"SORT_RO" if is_unsorted(args) => vec![Norm::Size],
         b"EXEC" => vec![Norm::Deep, Norm::Near(3)],
         _ => vec![Norm::Float],
     }
+}
+
+fn is_unsorted(args: &[Vec<u8>]) -> bool {
+    let by = args.iter().position(|arg| arg == b"BY");
+    let pattern = by.and_then(|at| args.get(at + 1));
+    pattern.is_some_and(|pattern| !pattern.contains(&b'*'))
+        && !args.iter().any(|arg| arg == b"STORE")
 }
 
 /// Whether these are ends and a unit as 7.0 takes them.

@@ -15,7 +15,9 @@ use crate::commands::help;
 use crate::engine::Pause;
 use crate::mailbox::Message;
 use crate::registry::{Row, SessionRow};
-use crate::session::{ClientInfo, FLAG_CAPA_REDIRECT, FLAG_NO_EVICT, FLAG_NO_TOUCH, ReplyMode};
+use crate::session::{
+    ClientInfo, FLAG_CAPA_REDIRECT, FLAG_NO_EVICT, FLAG_NO_TOUCH, FLAG_PRIMARY, ReplyMode,
+};
 use crate::turn::{SessionFn, Turn};
 
 const BASIC: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
@@ -243,6 +245,9 @@ fn kill(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
     for victim in &victims {
         if victim.id == turn.session.id() {
             turn.session.close_after_reply = true;
+        } else if victim.has_flag(FLAG_PRIMARY) {
+            // The link's thread looks at it now and then; no loop knows it.
+            victim.doomed.store(true, Ordering::Relaxed);
         } else {
             turn.engine.tell(victim.event_loop, Message::Kill { client: victim.id });
         }

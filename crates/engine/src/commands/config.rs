@@ -9,6 +9,7 @@ use ochre_config::get_set::{SetContext, SetError};
 use ochre_config::{Id, Settings, Value, table};
 
 use crate::commands::help;
+use crate::gate::loading_error;
 use crate::live::Live;
 use crate::mailbox::Message;
 use crate::registry::{Row, SessionRow};
@@ -77,11 +78,14 @@ fn set(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
     }
     let info = &turn.session.info;
     let local = info.is_unix || info.addr.starts_with("127.") || info.addr.starts_with("[::1]");
-    let context = SetContext { local_client: local, loading: false };
+    let context = SetContext { local_client: local, loading: turn.engine.loading.is_on() };
     let engine = turn.engine;
     let mut config = engine.config.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = Settings::of(&config).dir;
-    let change = config.set(&args[2..], context).map_err(|error| text(&error))?;
+    let change = config.set(&args[2..], context).map_err(|error| match error {
+        SetError::Loading => loading_error(turn.lp.live.settings.compat),
+        other => text(&other),
+    })?;
     if change.changed.contains(&DIR) {
         // It is written to the file and shown as what it is from anywhere.
         let path = folder.join(Settings::of(&config).dir);

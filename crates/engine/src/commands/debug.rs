@@ -47,6 +47,14 @@ pub const COMMANDS: &[SessionRow] = &[SessionRow::container(
     "1.0.0",
     "Commands for tests of the server.",
     &[
+        sub(
+            "change-repl-id",
+            2,
+            NONE,
+            change_history,
+            "Gives the history of the data a new name.",
+            "",
+        ),
         sub("digest", 2, WALK, all_digest, "Gives a fingerprint of the whole data set.", ""),
         sub(
             "digest-value",
@@ -163,6 +171,13 @@ fn reload(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     if engine.host.reload(engine).is_err() {
         return Err(ReplyError::fixed("ERR Error trying to load the RDB dump, check server logs."));
     }
+    turn.reply().ok();
+    Ok(())
+}
+
+fn change_history(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
+    turn.engine.host.log("Changing replication IDs after receiving change-repl-id");
+    turn.engine.replicas.forget_history();
     turn.reply().ok();
     Ok(())
 }

@@ -16,6 +16,7 @@ use ochre_observe::stats::LoopStats;
 use ochre_pubsub::Kind;
 
 use crate::engine::{Facts, Pause};
+use crate::following::{LinkState, Primary};
 use crate::registry::{Row, SessionRow};
 use crate::turn::Turn;
 
@@ -225,7 +226,7 @@ fn clients(numbers: &Numbers<'_>, out: &mut String) {
         Pause::Write => ("write", "client_pause"),
         Pause::All => ("all", "client_pause"),
     };
-    let left = if kind == "none" { 0 } else { engine.pause_until_ms() - now };
+    let left = if kind == "none" { 0 } else { (engine.pause_until_ms() - now).max(0) };
     out.push_str("# Clients\r\n");
     fields!(out,
         "connected_clients": all.len(),
@@ -343,7 +344,7 @@ fn persistence(numbers: &Numbers<'_>, out: &mut String) {
     let under_way = under_way && !saves.is_rewrite;
     out.push_str("# Persistence\r\n");
     fields!(out,
-        "loading": 0,
+        "loading": u8::from(engine.loading.is_on()),
         "async_loading": 0,
         "current_cow_peak": 0,
         "current_cow_size": 0,
@@ -384,6 +385,16 @@ fn persistence(numbers: &Numbers<'_>, out: &mut String) {
             "aof_delayed_fsync": 0,
         );
     }
+    if let Some(progress) = engine.loading.progress() {
+        fields!(out,
+            "loading_start_time": progress.began_s,
+            "loading_total_bytes": progress.total_bytes,
+            "loading_rdb_used_mem": progress.used_memory,
+            "loading_loaded_bytes": progress.loaded_bytes,
+            "loading_loaded_perc": format!("{:.2}", progress.percent()),
+            "loading_eta_seconds": progress.eta_s(now_s),
+        );
+    }
 }
 
 fn threads(numbers: &Numbers<'_>, out: &mut String) {
@@ -419,6 +430,7 @@ fn stats(numbers: &Numbers<'_>, out: &mut String) {
         "instantaneous_input_repl_kbps": "0.00",
         "instantaneous_output_repl_kbps": "0.00",
         "rejected_connections": stats.rejected_connections,
+        "tls_handshake_failures": stats.tls_handshake_failures,
         "sync_full": engine.replicas.full.load(Ordering::Relaxed),
         "sync_partial_ok": engine.replicas.partial.load(Ordering::Relaxed),
         "sync_partial_err": engine.replicas.refused.load(Ordering::Relaxed),
@@ -440,7 +452,7 @@ fn stats(numbers: &Numbers<'_>, out: &mut String) {
         "pubsubshard_channels": engine.channels.count(Kind::Shard),
         "latest_fork_usec": 0,
         "total_forks": 0,
-        "migrate_cached_sockets": 0,
+        "migrate_cached_sockets": numbers.turn.engine.host.migrate_connections(),
         "slave_expires_tracked_keys": 0,
         "active_defrag_hits": 0,
         "active_defrag_misses": 0,
@@ -471,6 +483,7 @@ fn stats(numbers: &Numbers<'_>, out: &mut String) {
         "acl_access_denied_cmd": denied(Reason::Command),
         "acl_access_denied_key": denied(Reason::Key),
         "acl_access_denied_channel": denied(Reason::Channel),
+        "acl_access_denied_tls_cert": denied(Reason::TlsCert),
         "acl_access_denied_db": denied(Reason::Database),
     );
 }
@@ -479,10 +492,21 @@ fn replication(numbers: &Numbers<'_>, out: &mut String) {
     let engine = numbers.turn.engine;
     let replicas = engine.replicas.all();
     let (start, end) = (engine.log.start(), engine.log.end());
+    let now_ms = numbers.turn.lp.now.unix_ms;
     out.push_str("# Replication\r\n");
-    fields!(out, "role": "master", "connected_slaves": replicas.len(),);
+    match engine.following.primary() {
+        Some(primary) => following(numbers, &primary, out),
+        None => out.push_str("role:master\r\n"),
+    }
+    fields!(out, "connected_slaves": replicas.len(),);
+    let settings = &numbers.turn.live().settings;
+    if settings.min_replicas > 0 {
+        let since = now_ms - settings.min_replicas_lag_ms;
+        let good = replicas.iter().filter(|replica| replica.is_good(since)).count();
+        fields!(out, "min_slaves_good_slaves": good,);
+    }
     for (at, replica) in replicas.iter().enumerate() {
-        let lag_ms = numbers.turn.lp.now.unix_ms - replica.acknowledged_ms.load(Ordering::Relaxed);
+        let lag_ms = now_ms - replica.acknowledged_ms.load(Ordering::Relaxed);
         let state = match replica.online.load(Ordering::Relaxed) {
             true => "online",
             false => "wait_bgsave",
@@ -490,23 +514,72 @@ fn replication(numbers: &Numbers<'_>, out: &mut String) {
         // Writing to a string cannot fail.
         let _ = write!(
             out,
-            "slave{at}:ip={},port={},state={state},offset={},lag={}\r\n",
+            "slave{at}:ip={},port={},state={state},offset={},lag={}",
             replica.ip,
             replica.port.load(Ordering::Relaxed),
             replica.acknowledged.load(Ordering::Relaxed),
             lag_ms / 1000,
         );
+        out.push_str(if settings.compat == Compat::Valkey9 { ",type=replica\r\n" } else { "\r\n" });
+    }
+    let history = engine.replicas.history();
+    let (before, until) = match history.before {
+        Some((id, until)) => (id, until as i64 + 1),
+        None => ("0".repeat(40), -1),
+    };
+    if settings.compat == Compat::Valkey9 {
+        let waiting = replicas.iter().filter(|r| !r.online.load(Ordering::Relaxed)).count();
+        fields!(out, "replicas_waiting_psync": waiting,);
     }
     fields!(out,
-        "master_failover_state": "no-failover",
-        "master_replid": engine.replicas.id,
-        "master_replid2": "0000000000000000000000000000000000000000",
+        "master_failover_state": engine.failover.name(),
+        "master_replid": history.id,
+        "master_replid2": before,
         "master_repl_offset": end,
-        "second_repl_offset": -1,
-        "repl_backlog_active": u8::from(engine.log.is_on()),
+        "second_repl_offset": until,
+        "repl_backlog_active": u8::from(engine.log.is_kept()),
         "repl_backlog_size": engine.log.limit(),
-        "repl_backlog_first_byte_offset": start + 1,
+        "repl_backlog_first_byte_offset": if engine.log.is_kept() { start + 1 } else { 0 },
         "repl_backlog_histlen": end - start,
+    );
+}
+
+/// The link of a replica.
+fn following(numbers: &Numbers<'_>, primary: &Primary, out: &mut String) {
+    let engine = numbers.turn.engine;
+    let now_ms = numbers.turn.lp.now.unix_ms;
+    let (view, replica) = (engine.following.view(), &numbers.turn.live().settings.replica);
+    let up = view.state == LinkState::Connected;
+    let received = if up { view.received } else { engine.log.end() };
+    fields!(out,
+        "role": "slave",
+        "master_host": primary.host,
+        "master_port": primary.port,
+        "master_link_status": if up { "up" } else { "down" },
+        "master_last_io_seconds_ago": if up { (now_ms - view.last_io_ms).max(0) / 1000 } else { -1 },
+        "master_sync_in_progress": u8::from(view.state == LinkState::Sync),
+        "slave_read_repl_offset": received,
+        "slave_repl_offset": engine.log.end(),
+    );
+    if let Some(incoming) = view.incoming {
+        let total = incoming.total_bytes.unwrap_or(0);
+        let percent = 100.0 * incoming.read_bytes as f64 / total.max(1) as f64;
+        fields!(out,
+            "master_sync_total_bytes": total,
+            "master_sync_read_bytes": incoming.read_bytes,
+            "master_sync_left_bytes": total as i64 - incoming.read_bytes as i64,
+            "master_sync_perc": format!("{:.2}", if total > 0 { percent } else { 0.0 }),
+            "master_sync_last_io_seconds_ago": (now_ms - view.last_io_ms).max(0) / 1000,
+        );
+    }
+    if !up {
+        let since = if view.down_since_ms > 0 { (now_ms - view.down_since_ms) / 1000 } else { -1 };
+        fields!(out, "master_link_down_since_seconds": since,);
+    }
+    fields!(out,
+        "slave_priority": replica.priority,
+        "slave_read_only": u8::from(replica.read_only),
+        "replica_announced": u8::from(replica.announced),
     );
 }
 

@@ -12,6 +12,7 @@ pub mod info;
 pub mod latency;
 pub mod logs;
 pub mod memory;
+pub mod migrate;
 pub mod persistence;
 pub mod pubsub;
 pub mod replication;
@@ -35,6 +36,7 @@ pub const TABLES: &[&[SessionRow]] = &[
     latency::COMMANDS,
     logs::COMMANDS,
     memory::COMMANDS,
+    migrate::COMMANDS,
     persistence::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,

@@ -258,14 +258,23 @@ fn confirm(turn: &mut Turn<'_>, word: &str, name: Option<&[u8]>, count: usize) {
     reply.integer(count as i64);
 }
 
+/// Listeners on replicas hear of it by the stream, which is otherwise for changes of data.
+fn tell_replicas(turn: &Turn<'_>, args: &[&[u8]]) {
+    if turn.engine.replicas.count() > 0 {
+        turn.engine.log.append_control(args);
+    }
+}
+
 fn publish(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     let receivers = pubsub::publish(turn.engine, args[1], args[2]);
+    tell_replicas(turn, args);
     turn.reply().integer(receivers as i64);
     Ok(())
 }
 
 fn spublish(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     let receivers = pubsub::publish_shard(turn.engine, args[1], args[2]);
+    tell_replicas(turn, args);
     turn.reply().integer(receivers as i64);
     Ok(())
 }

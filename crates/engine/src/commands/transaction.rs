@@ -92,6 +92,8 @@ fn watch(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
         let key = Key::new(name);
         let now = turn.lp.now.unix_ms;
         let flag = &session.watch_flag;
+        // A replica leaves that to its primary.
+        let follows = turn.lp.follows;
         turn.engine.shards.visit(turn.engine.shards.of(key.hash), |shard| {
             // A key that is past its time already is the same as absent, and its deletion later
             // is no change: so it is deleted first, which other watchers are told of.
@@ -99,7 +101,7 @@ fn watch(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
             let found = db.find(key);
             let expired = found.filter(|slot| db.entry(*slot).expiry.is_some_and(|at| at < now));
             was_live = found.is_some() && expired.is_none();
-            if let Some(slot) = expired {
+            if let Some(slot) = expired.filter(|_| !follows) {
                 let old = shard.db_mut(session.db).remove(slot);
                 turn.lp.bin.free(old);
                 shard.mark_changed(session.db, name);

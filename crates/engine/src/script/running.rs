@@ -71,6 +71,18 @@ impl Rules {
                 "ERR Can not execute a script with write flag using *_ro command.",
             ));
         }
+        if !no_writes && turn.lp.is_read_only() {
+            return Err(ReplyError::fixed(
+                "READONLY Can not run script with write flag on readonly replica.",
+            ));
+        }
+        let stale = turn.lp.follows
+            && !turn.lp.applies
+            && !turn.live().settings.replica.serve_stale
+            && !turn.engine.following.is_linked();
+        if stale && !flags.has(shebang::Flags::ALLOW_STALE) {
+            return Err(crate::following::MASTER_DOWN);
+        }
         let allow_oom = flags.has(shebang::Flags::ALLOW_OOM) || no_writes;
         if !allow_oom && is_short_of_memory(turn.lp) {
             return Err(ReplyError::fixed(
@@ -269,6 +281,9 @@ where
         return refuse("ERR Wrong number of args calling Redis command from script");
     }
     let flags = row.spec.flags;
+    if flags.contains(Flags::WRITE) && state.lp.is_read_only() {
+        return refuse("READONLY You can't write against a read only replica.");
+    }
     let all_allowed = state.engine.scripts_run_all.load(Ordering::Relaxed);
     if flags.contains(Flags::NOSCRIPT) && !all_allowed {
         return refuse("ERR This Redis command is not allowed from script");

@@ -248,7 +248,7 @@ fn set_expiries(ctx: &mut Ctx<'_>, form: TimeForm) -> Result {
     let fields = fields_after(ctx.args, word_at, 1, NUMFIELDS)?;
     let moment = ctx.now().unix_ms;
     let at = form.parse(ctx.arg(2), moment, ctx.name())?;
-    let is_past = at <= moment;
+    let is_past = at <= ctx.expiry_now();
     let (key, now) = (ctx.key(1), now_ms(ctx));
 
     let reply = &mut ctx.reply;

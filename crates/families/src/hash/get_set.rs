@@ -173,7 +173,7 @@ fn hgetex(ctx: &mut Ctx<'_>) -> Result {
     }
     ctx.data.peek(key).map(hash_view).transpose()?;
     let at = options.time(ctx)?;
-    let is_past = at.is_some_and(|at| at <= ctx.now().unix_ms);
+    let is_past = at.is_some_and(|at| at <= ctx.expiry_now());
 
     let reply = &mut ctx.reply;
     let mut touched: Names<'_> = SmallVec::new();
@@ -248,7 +248,7 @@ fn hsetex(ctx: &mut Ctx<'_>) -> Result {
         return Ok(());
     }
     match at {
-        Some(at) if at <= ctx.now().unix_ms => set_in_the_past(ctx, key, pairs)?,
+        Some(at) if at <= ctx.expiry_now() => set_in_the_past(ctx, key, pairs)?,
         Some(at) => set_until(ctx, key, pairs, at)?,
         None if options.expiry == Expiry::Keep => set_keeping(ctx, key, pairs)?,
         None => set_for_good(ctx, key, pairs)?,

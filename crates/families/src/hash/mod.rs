@@ -9,7 +9,7 @@
 //! Source: documentation of the hash commands of Redis 7.2; of the commands for fields that expire,
 //! Valkey 9.1, whose texts, order of checks, rounding and events hold where Redis 8.0 differs.
 
-use ochre_base::clock::Now;
+use ochre_base::clock::Millis;
 use ochre_command::data::{Class, Data, Left};
 use ochre_command::outcome::{Result, WRONG_TYPE};
 use ochre_command::spec::{Flags, KeyFlags};
@@ -77,14 +77,14 @@ fn read_hash<'d>(data: &'d mut Data<'_>, key: Key<'_>) -> Result<Option<HashRef<
 
 /// The moment as fields' expiries are given.
 #[inline]
-fn unix_ms(now: Now) -> u64 {
-    now.unix_ms.max(0).unsigned_abs()
+fn as_field_time(now: Millis) -> u64 {
+    now.max(0).unsigned_abs()
 }
 
 /// The moment the command runs at, as fields' expiries are given.
 #[inline]
 fn now_ms(ctx: &Ctx<'_>) -> u64 {
-    unix_ms(ctx.now())
+    as_field_time(ctx.expiry_now())
 }
 
 /// Logs the removal of fields.
@@ -107,7 +107,7 @@ fn log_values(data: &mut Data<'_>, key: Key<'_>, pairs: &[&[u8]]) {
 /// gives their number. Does nothing to keys that are absent or hold something else. O(n) for a packed
 /// hash, O(segments with something due) for a table. For the active expiry cycle.
 pub fn drop_expired_fields(data: &mut Data<'_>, key: Key<'_>, most: usize) -> usize {
-    let now = unix_ms(data.env.now);
+    let now = as_field_time(data.env.expiry_now);
     let mut names: Vec<Vec<u8>> = Vec::new();
     let edited = data.edit(key, None, |value, _, _| {
         hash_mut(value)?.take_expired(now, most, |name| names.push(name.to_vec()));

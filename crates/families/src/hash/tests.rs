@@ -585,6 +585,8 @@ fn expired_fields_are_dropped_in_portions() {
             limits: &limits,
             clock: AccessClock::default(),
             now: Now { unix_ms: 1000, ..Now::default() },
+            expiry_now: 1000,
+            keeps_expired: false,
             databases: 16,
             string_max: 512 << 20,
             no_touch: false,
@@ -620,7 +622,7 @@ fn expired_fields_are_dropped_in_portions() {
         assert_eq!(drop_expired_fields(&mut data, key, 3), 0);
         assert_eq!(data.work.counts.expired_fields, 4);
         assert_eq!(data.work.effects.len(), 2);
-        let later = Env { now: Now { unix_ms: 2000, ..Now::default() }, ..env };
+        let later = Env { now: Now { unix_ms: 2000, ..Now::default() }, expiry_now: 2000, ..env };
         let mut data = Data { env: &later, ..data };
         assert_eq!(drop_expired_fields(&mut data, key, 100), 6);
         assert!(data.peek(key).is_none());

@@ -64,7 +64,7 @@ impl<'a> Pattern<'a> {
             out.extend_from_slice(text_bytes(text, &mut [0; I64_TEXT_MAX]));
             return true;
         };
-        let now = data.env.now.unix_ms.max(0) as u64;
+        let now = data.env.expiry_now.max(0) as u64;
         let hash = data.stored(key).and_then(|stored| crate::hash::hash_view(stored).ok());
         let Some(value) = hash.and_then(|hash| hash.value(field, now)) else { return false };
         value.append_to(out);

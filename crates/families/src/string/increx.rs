@@ -231,7 +231,7 @@ impl Change<'_, '_> {
         let key = self.key;
         let had = self.slot.and_then(|slot| ctx.data.expiry_at(key, slot));
         let given = self.expiry.filter(|_| !(self.options.only_new && had.is_some()));
-        if given.is_some_and(|at| at <= ctx.now().unix_ms) {
+        if given.is_some_and(|at| at <= ctx.expiry_now()) {
             if ctx.data.delete(key) {
                 ctx.data.changed(key, Class::Generic, "del");
                 ctx.data.effect([b"DEL", key.name].into_iter());

@@ -138,7 +138,7 @@ fn getex(ctx: &mut Ctx<'_>) -> Result {
 fn change_expiry(ctx: &mut Ctx<'_>, key: Key<'_>, persist: bool, expiry: Option<i64>) {
     let Some(slot) = ctx.data.find(key) else { return };
     match expiry {
-        Some(at) if at <= ctx.now().unix_ms => {
+        Some(at) if at <= ctx.expiry_now() => {
             ctx.data.delete(key);
             ctx.data.changed(key, Class::Generic, "del");
             ctx.data.effect([b"DEL", key.name].into_iter());

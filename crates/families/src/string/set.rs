@@ -142,7 +142,7 @@ pub(crate) fn store(
     expiry: Option<Millis>,
     keep: bool,
 ) {
-    if expiry.is_some_and(|at| at <= ctx.now().unix_ms) {
+    if expiry.is_some_and(|at| at <= ctx.expiry_now()) {
         if ctx.data.delete(key) {
             ctx.data.changed(key, Class::Generic, "del");
             ctx.data.effect([b"DEL", key.name].into_iter());

@@ -1,6 +1,8 @@
 //! Bytes as they come in: a buffer over a reader, lengths, integers and strings of the format, and the
 //! checksum of what was consumed.
 //!
+//! Bytes that are passed over may be kept as they are ([`Input::keep`]), for someone else to decode.
+//!
 //! Nothing is allocated for more than [`STEP_BYTES`] beyond what has been read. When it is known how many
 //! bytes will come at most, a length beyond that is refused before anything is read.
 
@@ -42,6 +44,16 @@ pub(crate) struct Input<R> {
     before: u64,
     /// Bytes that come at most, those in `buf` included from its start.
     total: Option<u64>,
+    /// What is kept of the bytes consumed.
+    kept: Option<Kept>,
+}
+
+/// See [`Input::keep`].
+#[derive(Debug)]
+struct Kept {
+    bytes: Vec<u8>,
+    /// From here on what is consumed of the buffer is not among `bytes` yet; `from <= at`.
+    from: usize,
 }
 
 impl<'a> Input<&'a [u8]> {
@@ -55,7 +67,7 @@ impl<R: Read> Input<R> {
     /// Over a reader that gives at most `total` bytes, if that is known.
     pub(crate) fn new(read: R, total: Option<u64>, checksum: bool) -> Self {
         let crc = checksum.then(Crc64::default);
-        Self { read, buf: Vec::new(), at: 0, summed: 0, crc, before: 0, total }
+        Self { read, buf: Vec::new(), at: 0, summed: 0, crc, before: 0, total, kept: None }
     }
 
     /// Bytes consumed.
@@ -83,6 +95,25 @@ impl<R: Read> Input<R> {
         self.summed = self.at;
     }
 
+    /// From here on what is passed over is appended to `bytes`, until [`Input::kept`]. Strings are to be
+    /// passed over meanwhile, not taken.
+    pub(crate) fn keep(&mut self, bytes: Vec<u8>) {
+        self.kept = Some(Kept { bytes, from: self.at });
+    }
+
+    /// What was given to [`Input::keep`], with what was passed over since.
+    pub(crate) fn kept(&mut self) -> Vec<u8> {
+        self.note_kept();
+        self.kept.take().map(|kept| kept.bytes).unwrap_or_default()
+    }
+
+    fn note_kept(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.bytes.extend_from_slice(&self.buf[kept.from..self.at]);
+            kept.from = self.at;
+        }
+    }
+
     /// Bytes that may still come.
     fn left(&self) -> u64 {
         self.total.map_or(u64::MAX, |total| total.saturating_sub(self.offset()))
@@ -97,8 +128,12 @@ impl<R: Read> Input<R> {
     #[cold]
     fn refill(&mut self) -> Result<()> {
         self.note();
+        self.note_kept();
         self.before += self.at as u64;
         (self.at, self.summed) = (0, 0);
+        if let Some(kept) = &mut self.kept {
+            kept.from = 0;
+        }
         let room = usize::try_from(self.left()).unwrap_or(usize::MAX).clamp(1, BUFFER_BYTES);
         self.buf.resize(room, 0);
         loop {
@@ -171,6 +206,7 @@ impl<R: Read> Input<R> {
 
     /// Reads past the buffer, which is empty, straight into `out`; gives how many of `most` bytes.
     fn take_directly(&mut self, most: usize, out: &mut Vec<u8>) -> Result<usize> {
+        debug_assert!(self.kept.is_none(), "what is kept is passed over, not taken");
         self.note();
         let start = out.len();
         let got = (&mut self.read).take(most as u64).read_to_end(out)?;
@@ -260,6 +296,28 @@ impl<R: Read> Input<R> {
         let mut data = Vec::new();
         self.take_into(size, &mut data)?;
         lzf::expand(&data, len as usize).ok_or(LoadError::Corrupt("compressed string"))
+    }
+
+    /// Passes over a string; what is compressed is not expanded.
+    pub(crate) fn skip_string(&mut self) -> Result<()> {
+        let len = match self.head()? {
+            Head::Int(_) => return Ok(()),
+            Head::Plain(len) => len,
+            Head::Compressed => {
+                let (size, len) = (self.len()?, self.len()?);
+                if len > STRING_MAX {
+                    return Err(LoadError::TooLong(len));
+                }
+                size
+            }
+        };
+        if len > STRING_MAX {
+            return Err(LoadError::TooLong(len));
+        }
+        if len > self.left() {
+            return Err(LoadError::Truncated);
+        }
+        self.skip(len)
     }
 
     /// Passes over so many bytes.

@@ -98,14 +98,13 @@ pub(crate) fn module_name(id: u64) -> String {
 
 /// Passes over what a module saved: parts, each behind a number that says what it is.
 pub(crate) fn skip_module<R: Read>(input: &mut Input<R>) -> Result<()> {
-    let mut text = Vec::new();
     loop {
         match input.len()? {
             0 => return Ok(()),
             1 | 2 => drop(input.len()?),
             3 => input.skip(4)?,
             4 => input.skip(8)?,
-            5 => input.string_into(&mut text)?,
+            5 => input.skip_string()?,
             _ => return Err(LoadError::Corrupt("module data")),
         }
     }

@@ -22,7 +22,7 @@ fn meta(at: usize) -> KeyMeta {
 }
 
 /// A file of all samples; half of the records are encoded apart.
-fn file(dialect: Dialect, checksum: bool, skip: &str) -> Vec<u8> {
+pub(super) fn file(dialect: Dialect, checksum: bool, skip: &str) -> Vec<u8> {
     let mut writer = RdbWriter::new(Vec::new(), dialect, checksum);
     let Ok(()) = writer.header(&[(b"redis-ver", b"7.2.4"), (b"redis-bits", b"64")]);
     let Ok(()) = writer.function(b"#!lua name=f\nredis.register_function('f', function() end)");

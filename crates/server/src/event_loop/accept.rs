@@ -3,6 +3,11 @@
 //! A listener's edge comes once for any number of connections, so what is left after a turn's share is
 //! looked at again in the next turn. When no file can be opened any more (the limit of the process or the
 //! system), the listener is looked at again after a while: connections wait in the kernel meanwhile.
+//!
+//! A connection with TLS is a client from the start, as it is in the peers, so that `maxclients` bounds
+//! handshakes too; but it is admitted ([`EventLoop::welcome`]) only when its handshake is done: protected mode
+//! refuses it then, over TLS, and its certificate may name its user. A handshake that is not done in
+//! [`HANDSHAKE_MS`] ends the connection. Peers: only `timeout` does.
 
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
@@ -10,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::{Token, Waker};
 use ochre_config::Settings;
+use ochre_config::snapshot::TlsUser;
 use ochre_engine::engine::Engine;
 use ochre_engine::mailbox::Wake;
 use ochre_engine::session::{ClientInfo, Session};
@@ -19,7 +25,10 @@ use ochre_net::socket::Socket;
 use super::{EventLoop, LoopWaker};
 use crate::connection::Connection;
 use crate::host::reason;
+use crate::tls::user_names;
 
+/// Time for a handshake, in milliseconds: enough for a client far away that tries a few times.
+const HANDSHAKE_MS: i64 = 10_000;
 /// How long accepting rests after a failure, in milliseconds.
 const REST_MS: i64 = 100;
 
@@ -64,7 +73,12 @@ impl EventLoop {
     /// Takes a turn's share of a listener's connections.
     pub(super) fn accept(&mut self, token: usize) {
         self.io.unaccepted.retain(|(other, _)| *other != token);
-        for _ in 0..self.lp.live.settings.accepts_per_turn {
+        let settings = &self.lp.live.settings;
+        let share = match self.shared.listening.is_tls(token) {
+            true => settings.tls.accepts_per_turn,
+            false => settings.accepts_per_turn,
+        };
+        for _ in 0..share {
             match self.shared.listening.accept(token) {
                 Ok(Some(socket)) => {
                     let intakes = self.shared.intakes.iter();
@@ -110,8 +124,8 @@ impl EventLoop {
     fn admit(&mut self, mut socket: Socket) -> io::Result<()> {
         let settings = &self.lp.live.settings;
         socket.prepare(settings.tcp_keepalive_s)?;
-        let open = self.engine.acl.needs_no_password();
-        if is_denied(settings, open, socket.is_local()) {
+        let is_tls = socket.is_tls();
+        if !is_tls && self.is_denied(&socket) {
             return self.turn_away(&mut socket, DENIED);
         }
         let (addr, laddr) = socket.addresses(&self.shared.unix_path);
@@ -130,20 +144,107 @@ impl EventLoop {
             return Err(error);
         }
         self.io.by_id.insert(session.id(), index);
-        let connection = Some(Box::new(Connection::new(socket, session)));
+        let mut connection = Box::new(Connection::new(socket, session));
+        if is_tls {
+            let until = self.lp.now.unix_ms + HANDSHAKE_MS;
+            connection.handshake_until = Some(until);
+            self.io.timers.insert((until, connection.session.id()));
+        }
+        let connection = Some(connection);
         if index == self.io.connections.len() {
             self.io.connections.push(connection);
         } else {
             self.io.connections[index] = connection;
         }
         self.count_memory(index);
-        self.engine.stats(self.lp.index).connections += 1;
+        if !is_tls {
+            self.engine.stats(self.lp.index).connections += 1;
+        }
         Ok(())
     }
 
+    /// Goes on with the handshake of a connection that has one before it. True when commands may be read.
+    pub(super) fn shake_hands(&mut self, index: usize) -> bool {
+        let Some(Some(connection)) = self.io.connections.get_mut(index) else { return false };
+        let Some(until) = connection.handshake_until else { return true };
+        match connection.socket.handshake() {
+            Ok(true) => {
+                connection.handshake_until = None;
+                self.io.timers.remove(&(until, connection.session.id()));
+                self.welcome(index);
+                true
+            }
+            Ok(false) => {
+                if connection.socket.may_hold_more(0, 1) {
+                    self.io.unread.push(index);
+                }
+                false
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                // Whoever only looks whether the port is open: nothing to warn of.
+                crate::log::verbose(&format!("Client connection not taken: {error}"));
+                self.engine.stats(self.lp.index).tls_handshake_failures += 1;
+                self.close(index);
+                false
+            }
+            Err(error) => {
+                self.refuse_handshake(index, &reason(&error));
+                false
+            }
+        }
+    }
+
+    /// Ends a connection that is not to get through its handshake.
+    pub(super) fn refuse_handshake(&mut self, index: usize, why: &str) {
+        let Some(Some(connection)) = self.io.connections.get(index) else { return };
+        let info = &connection.session.info;
+        let (addr, laddr) = (&info.addr, &info.laddr);
+        crate::log::warning(&format!(
+            "Error accepting a client connection: {why} (addr={addr} laddr={laddr})"
+        ));
+        self.engine.stats(self.lp.index).tls_handshake_failures += 1;
+        self.close(index);
+    }
+
+    /// Admits a client whose handshake is done, as what its certificate says it is.
+    fn welcome(&mut self, index: usize) {
+        let Some(Some(connection)) = self.io.connections.get(index) else { return };
+        let denied = self.is_denied(&connection.socket);
+        let user = self.lp.live.settings.tls.user;
+        let Some(Some(connection)) = self.io.connections.get_mut(index) else { return };
+        let mut stats = self.engine.stats(self.lp.index);
+        if denied {
+            stats.rejected_connections += 1;
+            connection.output.buffer().extend_from_slice(DENIED);
+            connection.session.close_after_reply = true;
+            return;
+        }
+        stats.connections += 1;
+        drop(stats);
+        let Some(certificate) = connection.socket.certificate() else { return };
+        if user == TlsUser::Off {
+            return;
+        }
+        let names = user_names(user, certificate);
+        let session = &mut connection.session;
+        match ochre_engine::acl::admit_certified(self.engine, session, &names, &self.lp) {
+            Some(_) => crate::log::verbose("TLS: the client's certificate names its user"),
+            None => crate::log::verbose("TLS: the client's certificate names no user"),
+        }
+    }
+
+    /// Protected mode: whether a client may not stay.
+    fn is_denied(&self, socket: &Socket) -> bool {
+        let open = self.engine.acl.needs_no_password();
+        is_denied(&self.lp.live.settings, open, socket.is_local())
+    }
+
     fn turn_away(&self, socket: &mut Socket, line: &[u8]) -> io::Result<()> {
-        // The socket's buffer is empty, so a line fits; if it does not, there is nobody to tell.
-        drop(socket.write(line));
+        // The socket's buffer is empty, so a line fits; if it does not, there is nobody to tell. Before its
+        // handshake a client with TLS cannot be told.
+        if !socket.is_tls() {
+            drop(socket.write(line));
+        }
         self.engine.stats(self.lp.index).rejected_connections += 1;
         Err(io::Error::other(String::from_utf8_lossy(&line[1..line.len().min(40)]).into_owned()))
     }

@@ -36,6 +36,7 @@ pub(super) fn needs_locks(message: &Message) -> bool {
         | Message::Unblock { .. }
         | Message::Kill { .. }
         | Message::Snapshot { .. }
+        | Message::Migrated(_)
         | Message::LookAround => true,
         Message::Push { .. } | Message::Invalidate { .. } | Message::Monitor(_) => false,
     }

@@ -9,9 +9,8 @@ use std::io::Read;
 use std::sync::atomic::Ordering;
 
 use ochre_config::special::CLASS_REPLICA;
-use ochre_engine::mailbox::{Message, Snapshot};
+use ochre_engine::mailbox::Snapshot;
 use ochre_engine::session::ReplicaState;
-use ochre_keyspace::log::Effects;
 
 use super::EventLoop;
 use crate::connection::Connection;
@@ -43,8 +42,8 @@ impl EventLoop {
         self.engine.log.pin(client, snapshot.offset);
         let out = output.buffer();
         if snapshot.announces {
-            let id = &self.engine.replicas.id;
-            out.extend_from_slice(format!("+FULLRESYNC {id} {}\r\n", snapshot.offset).as_bytes());
+            let line = format!("+FULLRESYNC {} {}\r\n", snapshot.history, snapshot.offset);
+            out.extend_from_slice(line.as_bytes());
         }
         out.extend_from_slice(format!("${}\r\n", snapshot.bytes).as_bytes());
         state.file = Some(snapshot.file);
@@ -67,15 +66,22 @@ impl EventLoop {
     /// Fills and writes one replica's output until it takes no more; true when it could take more.
     fn feed(&mut self, index: usize) -> bool {
         let limit = self.lp.live.settings.output_limits[CLASS_REPLICA].hard_bytes;
+        let epoch = self.engine.replicas.epoch();
+        let now_ms = self.lp.now.unix_ms;
         for _ in 0..ROUNDS {
             let Some(Some(connection)) = self.io.connections.get_mut(index) else { return false };
+            if connection.session.replica.as_ref().is_some_and(|state| state.epoch != epoch) {
+                crate::log::notice("The history has another name: a replica is closed to learn it");
+                self.close(index);
+                return false;
+            }
             if connection.stuck {
                 return self.cut_off_when_behind(index, limit);
             }
             let Connection { session, output, .. } = &mut **connection;
             let Some(state) = &mut session.replica else { return false };
             let room = FILL.saturating_sub(output.pending());
-            let Ok(filled) = fill(self.engine, state, room, output.buffer()) else {
+            let Ok(filled) = fill(self.engine, state, room, now_ms, output.buffer()) else {
                 self.close(index);
                 return false;
             };
@@ -110,12 +116,44 @@ impl EventLoop {
             return;
         }
         self.io.fed = end;
-        let mut loops: Vec<u16> =
-            self.engine.replicas.all().iter().map(|replica| replica.event_loop).collect();
-        loops.sort_unstable();
-        loops.dedup();
-        for event_loop in loops.into_iter().filter(|event_loop| *event_loop != self.lp.index) {
-            self.engine.tell(event_loop, Message::LookAround);
+        self.engine.replicas.wake_loops(self.engine, Some(self.lp.index));
+    }
+
+    /// About once a second: closes replicas that have not been heard of for repl-timeout, and sends those that
+    /// wait for a snapshot a sign of life.
+    pub(super) fn tend_replicas(&mut self) {
+        let now_ms = self.lp.now.unix_ms;
+        let timeout_ms = self.lp.live.settings.repl_timeout_ms;
+        for client in self.io.replicas.clone() {
+            let Some(&index) = self.io.by_id.get(&client) else { continue };
+            let Some(Some(connection)) = self.io.connections.get_mut(index) else { continue };
+            let Connection { session, output, .. } = &mut **connection;
+            let Some(state) = &session.replica else { continue };
+            let replica = &state.replica;
+            let silent_ms = now_ms - replica.acknowledged_ms.load(Ordering::Relaxed);
+            let online = replica.online.load(Ordering::Relaxed);
+            if online && replica.acknowledges && silent_ms > timeout_ms {
+                crate::log::warning(&format!("Disconnecting timedout replica: {}", replica.ip));
+                self.close(index);
+            } else if !online && state.file.is_none() && output.is_empty() {
+                output.buffer().push(b'\n');
+                self.flush(index);
+            }
+        }
+    }
+
+    /// About once a second: stops logging for replicas that do not come back within repl-backlog-ttl.
+    pub(super) fn keep_log(&self) {
+        let alone_ms = self.engine.replicas.alone_for(self.lp.now.unix_ms);
+        let ttl_ms = self.lp.live.settings.backlog_ttl_ms;
+        let wanted = ttl_ms == 0 || alone_ms <= ttl_ms || self.lp.follows;
+        if wanted || self.shared.aof.is_on() || !self.engine.log.is_on() {
+            return;
+        }
+        let _all = self.engine.shards.lock_all();
+        if self.engine.replicas.count() == 0 && !self.shared.aof.is_on() {
+            crate::log::notice("Replication backlog freed: no replica came for repl-backlog-ttl");
+            self.engine.stop_log();
         }
     }
 
@@ -123,7 +161,8 @@ impl EventLoop {
     pub(super) fn ping_replicas(&mut self) {
         let now_ms = self.lp.now.unix_ms;
         let period_ms = self.lp.live.settings.replica_ping_ms;
-        if self.engine.replicas.count() == 0 {
+        if self.engine.replicas.count() == 0 || self.lp.follows || self.engine.failover.is_on() {
+            // A replica passes its primary's on, and before a failover the log is to come to rest.
             // The first PING comes a whole period after the first replica.
             self.io.pinged_ms = now_ms;
             return;
@@ -132,9 +171,7 @@ impl EventLoop {
             return;
         }
         self.io.pinged_ms = now_ms;
-        let mut effects = Effects::default();
-        effects.push(0, [&b"PING"[..]].iter());
-        self.engine.log.append(&effects);
+        self.engine.log.append_control(&[b"PING"]);
     }
 }
 
@@ -144,6 +181,7 @@ fn fill(
     engine: &ochre_engine::engine::Engine,
     state: &mut ReplicaState,
     room: usize,
+    now_ms: i64,
     out: &mut Vec<u8>,
 ) -> Result<usize, ()> {
     let before = out.len();
@@ -151,6 +189,7 @@ fn fill(
         file.by_ref().take(room as u64).read_to_end(out).map_err(drop)?;
         if out.len() == before && room > 0 {
             state.file = None;
+            state.replica.acknowledged_ms.store(now_ms, Ordering::Relaxed);
             state.replica.online.store(true, Ordering::Relaxed);
         }
         return Ok(out.len() - before);

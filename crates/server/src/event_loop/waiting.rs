@@ -6,7 +6,9 @@
 use std::sync::atomic::Ordering;
 
 use ochre_engine::blocking;
+use ochre_engine::commands::migrate::{self, Round};
 use ochre_engine::engine::Pause;
+use ochre_engine::mailbox::Message;
 use ochre_engine::session::Blocked;
 use ochre_resp::Reply;
 
@@ -28,6 +30,20 @@ impl EventLoop {
         }
         answer(connection, &blocked);
         self.resume(index);
+    }
+
+    /// Acts on a round of a MIGRATE that is over. It may delete keys: while writes are held back it waits.
+    pub(super) fn migrated(&mut self, round: Box<Round>) {
+        if self.engine.pause(self.lp.now.unix_ms) != Pause::Off {
+            self.io.put_off.push(Message::Migrated(round));
+            return;
+        }
+        let Some(done) = migrate::finish(self.engine, &mut self.lp, *round) else { return };
+        self.finish_wait(done.client, |connection, _| {
+            connection.output.buffer().extend_from_slice(&done.reply);
+            let written_to = &mut connection.session.written_to;
+            *written_to = done.written_to.max(*written_to);
+        });
     }
 
     /// Goes on with a client that waited.
@@ -52,11 +68,13 @@ impl EventLoop {
     pub(super) fn unblock(&mut self, client: u64, error: bool) {
         let Some(&index) = self.io.by_id.get(&client) else { return };
         let Some(Some(connection)) = self.io.connections.get(index) else { return };
-        let protocol = connection.session.protocol;
+        let (protocol, engine) = (connection.session.protocol, self.engine);
         self.finish_wait(client, |connection, blocked| {
             let mut reply = Reply::new(connection.output.buffer(), protocol);
             if error {
                 reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+            } else if let Some(acks) = blocked.acks {
+                acks.write(engine, &mut reply);
             } else {
                 blocking::write_timeout(&mut reply, blocked.on_timeout);
             }
@@ -67,13 +85,40 @@ impl EventLoop {
     fn time_out(&mut self, client: u64) {
         let Some(&index) = self.io.by_id.get(&client) else { return };
         let Some(Some(connection)) = self.io.connections.get(index) else { return };
-        if connection.session.info.claim_wait() {
+        if connection.handshake_until.is_some() {
+            self.refuse_handshake(index, "it takes too long");
+        } else if connection.session.info.claim_wait() {
             self.unblock(client, false);
+        }
+    }
+
+    /// The server has become a replica: what clients wait for will not come by other clients any more.
+    fn end_waits(&mut self) {
+        const TEXT: &str = "UNBLOCKED force unblock from blocking operation, instance state changed \
+                            (master -> replica?)";
+        let waiting = self.io.connections.iter().flatten();
+        let clients: Vec<u64> = waiting
+            .filter(|connection| connection.session.blocked.is_some())
+            .filter(|connection| connection.session.info.claim_wait())
+            .map(|connection| connection.session.id())
+            .collect();
+        for client in clients {
+            self.finish_wait(client, |connection, _| {
+                let protocol = connection.session.protocol;
+                Reply::new(connection.output.buffer(), protocol).error(TEXT);
+                connection.session.close_after_reply = true;
+            });
         }
     }
 
     /// Sees to the clients that commands of this turn blocked or paused.
     pub(super) fn look_after(&mut self) {
+        if self.lp.role_version != self.io.role_version {
+            self.io.role_version = self.lp.role_version;
+            if self.lp.follows {
+                self.end_waits();
+            }
+        }
         while let Some(client) = self.lp.attention.pop() {
             let Some(&index) = self.io.by_id.get(&client) else { continue };
             let Some(Some(connection)) = self.io.connections.get_mut(index) else { continue };

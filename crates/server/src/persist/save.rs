@@ -100,6 +100,15 @@ struct Cut {
     /// The count of changes.
     dirty: u64,
     now: Now,
+    origin: Option<Origin>,
+}
+
+/// Where in which history the cut lies, for who goes on from there.
+struct Origin {
+    id: String,
+    offset: u64,
+    /// The database that is selected there.
+    db: DbIndex,
 }
 
 impl Cut {
@@ -118,11 +127,16 @@ impl Cut {
         let records = Arc::new(Records::new(super::dialect(settings), clock, with_access, limit));
         let sizes = sizes(engine);
         let capture: Arc<dyn Capture> = Arc::clone(&records) as Arc<dyn Capture>;
+        let mut origin = None;
         let dirty = snapshot::cut(&engine.shards, &capture, || {
             at_cut();
+            origin = engine.log.is_kept().then(|| {
+                let (offset, db) = engine.log.position();
+                Origin { id: engine.replicas.history().id, offset, db }
+            });
             engine.all_stats().dirty
         });
-        Self { records, sizes, dirty, now }
+        Self { records, sizes, dirty, now, origin }
     }
 
     /// Walks it to its end, into a file; gives the count of changes at the cut.
@@ -158,7 +172,8 @@ impl Cut {
         writer: &mut RdbWriter<IoSink<BufWriter<File>>>,
     ) -> io::Result<()> {
         let records = &self.records;
-        let mut result = header(engine, settings, self.now, is_aof_base, writer);
+        let origin = self.origin.as_ref().filter(|_| !is_aof_base);
+        let mut result = header(engine, settings, self.now, (is_aof_base, origin), writer);
         let (mut current, mut synced) = (None, 0);
         snapshot::walk(&engine.shards, || {
             if result.is_err() || records.is_given_up() {
@@ -195,7 +210,7 @@ pub(super) fn empty(engine: &'static Engine, path: &Path, now: Now) -> io::Resul
     let settings = &engine.live().0.settings;
     let sink = IoSink(BufWriter::new(File::create(path)?));
     let mut writer = RdbWriter::new(sink, super::dialect(settings), settings.rdb_checksum);
-    header(engine, settings, now, true, &mut writer)?;
+    header(engine, settings, now, (true, None), &mut writer)?;
     let mut buffer = writer.finish()?.0;
     buffer.flush()?;
     buffer.get_ref().sync_all()
@@ -219,17 +234,27 @@ fn header(
     engine: &Engine,
     settings: &Settings,
     now: Now,
-    is_aof_base: bool,
+    (is_aof_base, origin): (bool, Option<&Origin>),
     writer: &mut RdbWriter<IoSink<BufWriter<File>>>,
 ) -> io::Result<()> {
     let (ctime, used) = ((now.unix_ms / 1000).to_string(), ochre_base::memory::used().to_string());
-    writer.header(&[
+    let mut facts: Vec<(&[u8], &[u8])> = vec![
         (settings.compat.version_fact().as_bytes(), settings.compat.server_version().as_bytes()),
         (b"redis-bits", b"64"),
         (b"ctime", ctime.as_bytes()),
         (b"used-mem", used.as_bytes()),
-        (b"aof-base", if is_aof_base { b"1" } else { b"0" }),
-    ])?;
+    ];
+    let (db, offset) = match origin {
+        Some(origin) => (origin.db.to_string(), origin.offset.to_string()),
+        None => Default::default(),
+    };
+    if let Some(origin) = origin {
+        facts.push((b"repl-stream-db", db.as_bytes()));
+        facts.push((b"repl-id", origin.id.as_bytes()));
+        facts.push((b"repl-offset", offset.as_bytes()));
+    }
+    facts.push((b"aof-base", if is_aof_base { b"1" } else { b"0" }));
+    writer.header(&facts)?;
     engine.scripts.sources().iter().try_for_each(|source| writer.function(source))
 }
 
@@ -290,6 +315,10 @@ pub(crate) fn in_background(
 /// Before the end of the process: takes a snapshot if one is wanted; false when it failed. One under way is
 /// given up, since it may have begun long ago.
 pub(crate) fn before_end(engine: &'static Engine, now: &dyn Fn() -> Now, how: LastSave) -> bool {
+    if engine.loading.is_on() {
+        // What is there is not the data set: it must not replace the file that it comes from.
+        return true;
+    }
     let configured = !engine.live().0.settings.save_points.is_empty();
     if how == LastSave::Never || (how == LastSave::AsConfigured && !configured) {
         return true;

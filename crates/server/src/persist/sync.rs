@@ -43,21 +43,22 @@ pub(crate) fn send(
 fn take(engine: &'static Engine, now: Now, client: u64, announces: bool) -> io::Result<Snapshot> {
     let path = PathBuf::from(format!("temp-sync-{}-{client}.rdb", std::process::id()));
     let settings = &engine.live().0.settings;
-    let mut offset = 0;
+    let (mut offset, mut history) = (0, String::new());
     let written = save::write(engine, settings, &path, now, false, || {
-        if !engine.log.is_on() {
+        if !engine.log.is_kept() {
             engine.log.turn_on();
         }
-        // The stream begins with the database's number.
-        engine.log.select_again();
-        offset = engine.log.end();
+        // The stream begins with the database's number; a primary's of our own goes on from the one that the
+        // snapshot names.
+        (offset, _) = engine.log.begin_reader();
+        history = engine.replicas.history().id;
         engine.log.pin(client, offset);
     });
     let open = written.and_then(|_| {
         let mut file = File::open(&path)?;
         let bytes = file.seek(SeekFrom::End(0))?;
         file.seek(SeekFrom::Start(0))?;
-        Ok(Snapshot { file, bytes, offset, announces })
+        Ok(Snapshot { file, bytes, offset, history, announces })
     });
     // Open files need no name.
     let removed = std::fs::remove_file(&path);

@@ -1,45 +1,67 @@
 //! Reading the append-only file: the base, then the increments in order, through the same door as clients'
 //! commands.
 //!
-//! While it is read no key expires: a later command in the file may count on it. A tail that is cut off is cut
-//! back to its last whole record, and to before the transaction that it falls into (aof-load-truncated); damage
-//! elsewhere stops the start.
+//! While it is read no key expires, and those of the base that are past their time are kept: a later command in
+//! the file may count on them. A tail that is cut off is cut back to its last whole record, and to before the
+//! transaction that it falls into (aof-load-truncated); damage elsewhere stops the start. The files' own mutex
+//! is not held while they are read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use ochre_aof::manifest::{Entry, Manifest, Part};
-use ochre_aof::notes;
+use ochre_aof::walk::{Step, Walk};
 use ochre_base::clock::Now;
 use ochre_config::Settings;
 use ochre_engine::engine::Engine;
 use ochre_engine::replay::Replay;
 use ochre_keyspace::lazyfree::Bin;
-use ochre_resp::request::Args;
-use ochre_resp::{Limits, Parsed, Parser};
 
+use super::recover::{Place, Until};
 use super::{Aof, PIN, State, open_increment};
 use crate::host::reason;
 use crate::log;
-
-/// Bytes read at once.
-const BLOCK: usize = 1 << 20;
+use crate::persist::load::{How, Pace, Twice, load_from, seconds_since};
 
 impl Aof {
-    /// At the start, when `appendonly` is on: reads what there is, and makes ready for writing.
-    pub(crate) fn start(&self, engine: &'static Engine, now: Now) -> anyhow::Result<()> {
+    /// At the start, when `appendonly` is on: finds what there is, and how many bytes it has.
+    pub(crate) fn find(&self, engine: &'static Engine) -> anyhow::Result<u64> {
         let settings = &engine.live().0.settings;
         let mut state = self.state();
         state.folder = settings.append_folder.clone();
         state.stem.clone_from(&settings.append_name);
-        let fail = |why: String| anyhow::anyhow!("{why}");
         std::fs::create_dir_all(&state.folder)
             .map_err(|error| anyhow::anyhow!("Can't open or create append-only dir: {error}"))?;
-        let known = find_manifest(&mut state).map_err(fail)?;
-        read_all(engine, &state.folder, &state.manifest, settings, now).map_err(fail)?;
-        open(&mut state, engine, known, now).map_err(|error| {
+        state.known = find_manifest(&mut state).map_err(|why| anyhow::anyhow!("{why}"))?;
+        Ok(sizes(&state.folder, &state.manifest).iter().sum())
+    }
+
+    /// Reads what was found, up to where it is to be recovered to if that is asked for, and makes ready for
+    /// writing.
+    pub(crate) fn start(
+        &self,
+        engine: &'static Engine,
+        now: &dyn Fn() -> Now,
+        until: Option<&Until>,
+    ) -> anyhow::Result<()> {
+        let settings = &engine.live().0.settings;
+        let (folder, manifest) = {
+            let state = self.state();
+            (state.folder.clone(), state.manifest.clone())
+        };
+        let fail = |why: String| anyhow::anyhow!("{why}");
+        let place = until.map(|until| until.find(&folder, &manifest)).transpose().map_err(fail)?;
+        if let Some(place) = &place {
+            log::notice(&format!("Recovering: what is loaded ends before {}", place.shown()));
+        }
+        read_all(engine, &folder, &manifest, settings, now, place.as_ref()).map_err(fail)?;
+        if place.is_some() {
+            self.keep_recovered(engine, now).map_err(fail)?;
+        }
+        let mut state = self.state();
+        open(&mut state, engine, now()).map_err(|error| {
             anyhow::anyhow!("Can't open the append-only file: {}", reason(&error))
         })?;
         drop(state);
@@ -58,8 +80,26 @@ impl Aof {
         self.on.store(true, Ordering::Release);
     }
 
+    /// Reads a file as the last one of a manifest.
+    #[cfg(test)]
+    pub(crate) fn try_file(
+        engine: &'static Engine,
+        path: &Path,
+        now: &dyn Fn() -> Now,
+    ) -> Result<(), String> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let increments = vec![Entry { name, seq: 1, part: Part::Increment }];
+        let manifest = Manifest { increments, ..Manifest::default() };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        read_all(engine, folder, &manifest, &engine.live().0.settings, now, None)
+    }
+
     /// DEBUG LOADAOF: reads the files again, on top of an empty keyspace.
-    pub(crate) fn reload(&self, engine: &'static Engine, now: Now) -> Result<(), String> {
+    pub(crate) fn reload(
+        &self,
+        engine: &'static Engine,
+        now: &dyn Fn() -> Now,
+    ) -> Result<(), String> {
         if !self.is_on() {
             return Err("the append-only file is off".to_owned());
         }
@@ -67,37 +107,38 @@ impl Aof {
         {
             let _all = engine.shards.lock_all();
             self.on.store(false, Ordering::Release);
-            engine.log.turn_off();
+            engine.stop_log();
         }
-        // Not under the mutex: what is read takes shards' locks, which come before it.
         let (folder, manifest) = {
             let state = self.state();
             (state.folder.clone(), state.manifest.clone())
         };
-        let result = read_all(engine, &folder, &manifest, settings, now);
+        let bytes = sizes(&folder, &manifest).iter().sum();
+        let loading = engine.loading.begin(now().unix_ms / 1000, bytes);
+        let result = read_all(engine, &folder, &manifest, settings, now, None);
         self.begin(engine);
+        drop(loading);
         result
     }
 }
 
 /// Opens the increment that is written to. Without a manifest there is nothing yet: an empty base is made.
-fn open(state: &mut State, engine: &'static Engine, known: bool, now: Now) -> std::io::Result<()> {
-    if !known {
+fn open(state: &mut State, engine: &'static Engine, now: Now) -> std::io::Result<()> {
+    if !state.known {
         let base = state.manifest.next_base(&state.stem);
         super::super::save::empty(engine, &state.folder.join(&base.name), now)?;
         state.manifest.base = Some(base);
+        state.known = true;
     }
     if state.manifest.increments.is_empty() {
-        state.manifest.add_increment(&state.stem);
+        let stem = state.stem.clone();
+        state.manifest.add_increment(&stem);
         state.write_manifest()?;
     }
     let Some(last) = state.manifest.increments.last() else { return Ok(()) };
     let file = open_increment(&state.folder.join(&last.name))?;
-    let bytes = |entry: &Entry| {
-        std::fs::metadata(state.folder.join(&entry.name)).map_or(0, |meta| meta.len())
-    };
-    let before = &state.manifest.increments[..state.manifest.increments.len() - 1];
-    state.other_bytes = state.manifest.base.iter().chain(before).map(bytes).sum();
+    let sizes = sizes(&state.folder, &state.manifest);
+    state.other_bytes = sizes[..sizes.len() - 1].iter().sum();
     state.file_bytes = file.metadata()?.len();
     state.base_bytes = state.size();
     state.file = Some(file);
@@ -108,9 +149,7 @@ fn open(state: &mut State, engine: &'static Engine, known: bool, now: Now) -> st
 fn find_manifest(state: &mut State) -> Result<bool, String> {
     let path = state.manifest_path();
     if path.exists() {
-        let text = std::fs::read_to_string(&path).map_err(|error| reason(&error))?;
-        state.manifest = Manifest::parse(&text)
-            .map_err(|invalid| format!("Found an invalid AOF manifest file: {invalid}"))?;
+        state.manifest = read_manifest(&path)?;
         return Ok(true);
     }
     let old = Path::new(&state.stem);
@@ -130,53 +169,114 @@ fn find_manifest(state: &mut State) -> Result<bool, String> {
     Ok(true)
 }
 
+/// A manifest on disk.
+pub(super) fn read_manifest(path: &Path) -> Result<Manifest, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| reason(&error))?;
+    Manifest::parse(&text)
+        .map_err(|invalid| format!("Found an invalid AOF manifest file: {invalid}"))
+}
+
+/// The bytes of the files in their order; one that is not there has one, so that it is missed when it is read.
+fn sizes(folder: &Path, manifest: &Manifest) -> Vec<u64> {
+    let bytes =
+        |entry: &Entry| std::fs::metadata(folder.join(&entry.name)).map_or(1, |meta| meta.len());
+    manifest.base.iter().chain(&manifest.increments).map(bytes).collect()
+}
+
+/// One file under way.
+struct Source<'a> {
+    path: PathBuf,
+    name: &'a str,
+    bytes: u64,
+    /// Bytes of the files before it.
+    before: u64,
+    /// What is cut off of it may be cut back.
+    is_last: bool,
+    /// Where to stop.
+    stop: Option<u64>,
+}
+
 fn read_all(
     engine: &'static Engine,
     folder: &Path,
     manifest: &Manifest,
     settings: &Settings,
-    now: Now,
+    now: &dyn Fn() -> Now,
+    until: Option<&Place>,
 ) -> Result<(), String> {
+    let began = now();
     let parts: Vec<&Entry> = manifest.base.iter().chain(&manifest.increments).collect();
+    let sizes = sizes(folder, manifest);
+    let mut before = 0;
     for (at, entry) in parts.iter().enumerate() {
-        let path = folder.join(&entry.name);
-        let is_last = at + 1 == parts.len();
-        read(engine, &path, settings, now, is_last)
-            .map_err(|why| format!("{} {why}", path.display()))?;
+        let source = Source {
+            path: folder.join(&entry.name),
+            name: &entry.name,
+            bytes: sizes[at],
+            before,
+            is_last: at + 1 == parts.len(),
+            stop: until.filter(|place| place.file == at).map(|place| place.offset),
+        };
+        let file_began = now();
+        read(engine, &source, settings, file_began)
+            .map_err(|why| format!("{} {why}", source.path.display()))?;
+        log::notice(&format!(
+            "DB loaded from {} file {}: {} seconds",
+            if entry.part == Part::Base { "base" } else { "incr" },
+            entry.name,
+            seconds_since(file_began, now())
+        ));
+        if source.stop.is_some() {
+            break;
+        }
+        before += sizes[at];
     }
     if !parts.is_empty() {
-        log::notice("DB loaded from append only file");
+        let seconds = seconds_since(began, now());
+        log::notice(&format!("DB loaded from append only file: {seconds} seconds"));
     }
     Ok(())
+}
+
+/// Whether a file with these first bytes begins with a snapshot.
+pub(crate) fn begins_with_snapshot(magic: &[u8]) -> bool {
+    magic.starts_with(b"REDIS") || magic.starts_with(b"VALKEY")
 }
 
 /// Reads one file: a snapshot, commands, or a snapshot with commands behind it.
 fn read(
     engine: &'static Engine,
-    path: &Path,
+    source: &Source<'_>,
     settings: &Settings,
     now: Now,
-    is_last: bool,
 ) -> Result<(), String> {
-    let mut file = File::open(path).map_err(|error| reason(&error))?;
-    let mut magic = [0; 5];
-    let got = file.read(&mut magic).map_err(|error| reason(&error))?;
-    file.seek(SeekFrom::Start(0)).map_err(|error| reason(&error))?;
+    let failed = |error: std::io::Error| reason(&error);
+    let mut file = File::open(&source.path).map_err(failed)?;
+    let mut magic = Vec::new();
+    (&mut file).take(6).read_to_end(&mut magic).map_err(failed)?;
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
     let (mut rest, mut at) = (Vec::new(), 0);
-    if got == magic.len() && (&magic == b"REDIS" || &magic == b"VALKE") {
-        let (_, loaded) = super::super::load::load_from(engine, file, now)?;
+    if begins_with_snapshot(&magic) {
+        log::notice(&format!("Reading RDB base file {} on AOF loading...", source.name));
+        let how = How {
+            now,
+            size: Some(source.bytes),
+            before: source.before,
+            keep_expired: true,
+            twice: Twice::Refused,
+        };
+        let (_, loaded) = load_from(engine, file, &how)?;
         (rest, file) = loaded;
-        let read = file.stream_position().map_err(|error| reason(&error))?;
+        let read = file.stream_position().map_err(failed)?;
         at = read - rest.len() as u64;
     }
-    let end = replay(engine, &mut file, rest, at)?;
-    match end {
+    match replay(engine, file, (rest, at), source)? {
         End::Whole => Ok(()),
-        End::Cut(good) if is_last && settings.aof_load_truncated => {
+        End::Cut(good) if source.is_last && settings.aof_load_truncated => {
             log::warning("!!! Warning: short read while loading the AOF file !!!");
             log::warning(&format!("!!! Truncating the AOF at offset {good} !!!"));
-            let file = OpenOptions::new().write(true).open(path).map_err(|error| reason(&error))?;
-            file.set_len(good).map_err(|error| reason(&error))?;
+            let file = OpenOptions::new().write(true).open(&source.path).map_err(failed)?;
+            file.set_len(good).map_err(failed)?;
             log::warning("AOF loaded anyway because aof-load-truncated is enabled");
             Ok(())
         }
@@ -191,130 +291,64 @@ fn read(
 /// How a file ends.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// With a whole record.
+    /// With a whole record, or where it was to stop.
     Whole,
-    /// Within one, which begins at this offset.
+    /// Within one; it could end at this offset.
     Cut(u64),
 }
 
-/// Runs the commands of a file from offset `at` on; `pending` was read already.
+/// Runs the commands of a file from offset `at` on; `ahead` was read already.
 fn replay(
     engine: &'static Engine,
-    file: &mut File,
-    mut pending: Vec<u8>,
-    mut at: u64,
+    file: File,
+    (ahead, at): (Vec<u8>, u64),
+    source: &Source<'_>,
 ) -> Result<End, String> {
     let mut runner = Replay::new(engine, Bin::inline(), Now::default());
-    // The end of the last record outside of a transaction.
-    let mut good = at;
-    let mut block = vec![0; BLOCK];
+    let mut pace = Pace::new(engine);
+    let mut walk = Walk::new(file, ahead, at).stop_at(source.stop.unwrap_or(u64::MAX));
     loop {
-        let got = file.read(&mut block).map_err(|error| reason(&error))?;
-        pending.extend_from_slice(&block[..got]);
-        let consumed = run(&mut runner, &mut pending)?;
-        pending.drain(..consumed);
-        at += consumed as u64;
-        if !runner.is_in_multi() {
-            good = at;
+        let most = if pace.waits() { 1 } else { usize::MAX };
+        match walk.step(most).map_err(|error| reason(&error))? {
+            Step::Commands => {
+                run(&mut runner, walk.run())?;
+                engine.loading.reached(source.before + walk.end());
+                pace.after_key()?;
+                pace.look(|| engine.stats(0).total_commands)?;
+            }
+            Step::Note(_) => {}
+            Step::End => return Ok(End::Whole),
+            Step::Cut => return Ok(End::Cut(walk.good())),
+            Step::Broken(why) => {
+                return Err(format!(
+                    "Bad file format reading the append only file at offset {}: {why}. Make a backup \
+                     of your AOF file, then use ochre-check-aof --fix <filename>",
+                    walk.offset()
+                ));
+            }
         }
-        if got == 0 {
-            break;
-        }
     }
-    if pending.is_empty() && !runner.is_in_multi() {
-        return Ok(End::Whole);
-    }
-    if !runner.is_in_multi() {
-        return Ok(End::Cut(good));
-    }
-    // It falls into a transaction, whose start lies somewhere behind `good`.
-    file.seek(SeekFrom::Start(good)).map_err(|error| reason(&error))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|error| reason(&error))?;
-    Ok(End::Cut(good + last_multi(&mut bytes) as u64))
 }
 
-/// Runs what is complete at the start of `bytes`; how much that was.
-fn run(runner: &mut Replay, bytes: &mut [u8]) -> Result<usize, String> {
-    let mut at = 0;
-    loop {
-        match notes::note(&bytes[at..]) {
-            Some(0) => return Ok(at),
-            Some(length) => {
-                at += length;
-                continue;
-            }
-            None => {}
-        }
-        // Up to what may be the next note; it may also lie within a value, and then the command before it
-        // is not complete, and the next place is tried.
-        let mut end = at;
-        let done = loop {
-            let next = find(&bytes[end..], b"\r\n#").map(|found| end + found + 2);
-            end = next.unwrap_or(bytes.len());
-            let done = runner.run(&mut bytes[at..end]);
-            if done.consumed > 0 || next.is_none() || done.broken {
-                break done;
-            }
-        };
-        let replies = runner.take_replies();
-        if done.broken {
-            return Err("Bad file format reading the append only file: make a backup of your AOF \
-                        file, then use ochre-check-aof --fix <filename>"
-                .to_owned());
-        }
-        if let Some(unknown) = find(&replies, b"-ERR unknown command") {
-            let text = String::from_utf8_lossy(&replies[unknown + 1..]);
-            let line = text.lines().next().unwrap_or_default().to_owned();
-            return Err(format!("Unknown command reading the append only file: {line}"));
-        }
-        at += done.consumed;
-        if done.consumed == 0 || at == bytes.len() {
-            return Ok(at);
-        }
+/// Runs complete commands.
+fn run(runner: &mut Replay, bytes: &mut [u8]) -> Result<(), String> {
+    let done = runner.run(bytes);
+    let replies = runner.take_replies();
+    if let Some(unknown) = find(&replies, b"-ERR unknown command") {
+        let text = String::from_utf8_lossy(&replies[unknown + 1..]);
+        let line = text.lines().next().unwrap_or_default().to_owned();
+        return Err(format!("Unknown command reading the append only file: {line}"));
     }
+    if done.broken || done.consumed != bytes.len() {
+        return Err(
+            "Bad file format reading the append only file: a command cannot be run. Make a \
+                    backup of your AOF file, then use ochre-check-aof --fix <filename>"
+                .to_owned(),
+        );
+    }
+    Ok(())
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
-}
-
-/// Where the last MULTI among the complete commands of `bytes` begins.
-fn last_multi(bytes: &mut [u8]) -> usize {
-    let limits = Limits { max_bulk_len: u64::MAX, authenticated: true };
-    let (mut parser, mut args) = (Parser::new(), Args::new());
-    let (mut at, mut multi) = (0, 0);
-    loop {
-        if let Some(length) = notes::note(&bytes[at..]).filter(|length| *length > 0) {
-            at += length;
-            continue;
-        }
-        match parser.next(&mut bytes[at..], &limits, &mut args) {
-            Parsed::Complete { consumed } => {
-                let name = args.iter().next();
-                let is_multi = name.is_some_and(|name| {
-                    let from = at + name.start as usize;
-                    bytes[from..from + name.len as usize].eq_ignore_ascii_case(b"multi")
-                });
-                if is_multi {
-                    multi = at;
-                }
-                at += consumed;
-            }
-            Parsed::Skipped { consumed } => at += consumed,
-            Parsed::Incomplete { .. } | Parsed::Error(_) => return multi,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn finds_the_transaction_that_is_cut() {
-        let mut bytes =
-            b"*1\r\n$4\r\nPING\r\n#TS:5\r\n*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nPI".to_vec();
-        let at = super::last_multi(&mut bytes);
-        assert!(bytes[at..].starts_with(b"*1\r\n$5\r\nMULTI"));
-        assert_eq!(at, 21);
-    }
 }

@@ -1,6 +1,8 @@
 //! The append-only file: every effect on disk, in the order of the log.
 //!
 //! - [`load`]: back into the keyspace at the start;
+//! - [`recover`]: back only up to a moment, and going on from there;
+//! - [`candidates`]: which moments those may be;
 //! - [`rewrite`]: a new base, by the one snapshot mechanism, with the increments that follow its cut.
 //!
 //! **Writing.** The log is what commands append to; the file is a reader of it. At the end of its turn, before
@@ -17,7 +19,9 @@
 //!
 //! Order of locks: shards, this one, the log.
 
-pub(super) mod load;
+pub(crate) mod candidates;
+pub(crate) mod load;
+pub(crate) mod recover;
 pub(super) mod rewrite;
 
 use std::fs::{File, OpenOptions};
@@ -56,6 +60,8 @@ struct State {
     /// First part of the files' names.
     stem: String,
     manifest: Manifest,
+    /// There was one at the start.
+    known: bool,
     /// The current increment.
     file: Option<Arc<File>>,
     /// Whole records in it, in bytes.
@@ -130,6 +136,8 @@ impl Aof {
             return;
         }
         engine.saves.aof_works();
+        drop(state);
+        engine.replicas.serve_waiting(engine);
     }
 
     fn complain(
@@ -167,6 +175,11 @@ impl Aof {
         if let Err(error) = result {
             log::warning(&format!("Error writing to the AOF file: {}", reason(&error)));
         }
+    }
+
+    /// The log's offset up to which everything is on disk; none when nothing is written.
+    pub(crate) fn synced(&self) -> Option<u64> {
+        self.is_on().then(|| self.state().synced)
     }
 
     /// Bytes of all files, and after the last rewrite.
@@ -210,7 +223,10 @@ impl Aof {
             (files, state.written)
         };
         match files.iter().try_for_each(|file| file.sync_data()) {
-            Ok(()) => self.state().synced = written,
+            Ok(()) => {
+                self.state().synced = written;
+                engine.replicas.serve_waiting(engine);
+            }
             Err(error) => {
                 let reason = reason(&error);
                 log::warning(&format!("Asynchronous AOF fsync is failing: {reason}"));

@@ -5,17 +5,27 @@
 //! changes once more, in one rename; only then old files are removed. A crash at any point leaves a manifest
 //! whose files, in order, give every effect.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use ochre_base::clock::Now;
 use ochre_engine::engine::Engine;
 
-use super::{Aof, PIN, open_increment, write_pending};
+use super::{Aof, PIN, State, open_increment, write_pending};
 use crate::host::reason;
 use crate::log;
 use crate::persist::save;
+
+/// The current increment begins with the selection of a database.
+fn select(state: &mut State, db: u16) -> io::Result<()> {
+    let Some(file) = &state.file else { return Ok(()) };
+    let number = db.to_string();
+    let text = format!("*2\r\n$6\r\nSELECT\r\n${}\r\n{number}\r\n", number.len());
+    (&**file).write_all(text.as_bytes())?;
+    state.file_bytes += text.len() as u64;
+    Ok(())
+}
 
 impl Aof {
     /// Rewrites the files, or writes the first ones when the append-only file has just been switched on. The
@@ -72,11 +82,15 @@ impl Aof {
             } else {
                 switched = write_pending(&mut state, engine, settings, now_s);
             }
-            engine.log.select_again();
+            let (_, db) = engine.log.begin_reader();
             engine.log.pin(PIN, state.written);
             let old = state.file.replace(next);
             state.to_sync.extend(old);
             state.other_bytes += std::mem::take(&mut state.file_bytes);
+            if engine.log.follows() {
+                // A primary's bytes name their database when it changes, and not for us.
+                switched = std::mem::replace(&mut switched, Ok(())).and(select(&mut state, db));
+            }
         });
         let result = switched.and(written.map(drop)).and_then(|()| {
             std::fs::rename(temporary, &path)?;
@@ -108,7 +122,7 @@ impl Aof {
         let _all = engine.shards.lock_all();
         self.on.store(false, Ordering::Release);
         if engine.replicas.count() == 0 {
-            engine.log.turn_off();
+            engine.stop_log();
         }
         engine.log.unpin(PIN);
         let mut state = self.state();
