@@ -18,7 +18,7 @@ mod push;
 mod replicas;
 mod waiting;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -129,6 +129,9 @@ struct Io {
     dirty: Vec<usize>,
     /// Connections that were not read empty.
     unread: Vec<usize>,
+    /// What is left to do of the sockets that were ready: here, so that the pump finds it when one of them runs
+    /// a script that takes long. No edge will tell of it again.
+    ready: VecDeque<Ready>,
     /// Connections to be closed when no script holds locks.
     unclosed: Vec<usize>,
     /// Messages that are to be looked at when no script holds locks.
@@ -150,6 +153,15 @@ struct Io {
     pinged_ms: i64,
     /// Version of the server's role that clients who wait were told of.
     role_version: u64,
+}
+
+/// What a socket is ready for.
+#[derive(Debug, Clone, Copy)]
+struct Ready {
+    token: usize,
+    read: bool,
+    closed: bool,
+    write: bool,
 }
 
 impl Io {
@@ -211,9 +223,6 @@ impl EventLoop {
             self.catch_up();
             // What others sent before a client's next command reaches it before the command's reply.
             self.take_messages(&mut messages);
-            for index in std::mem::take(&mut self.io.unread) {
-                self.readable(index);
-            }
             self.handle(&events);
             self.accept_rest();
             self.take_intake();
@@ -230,24 +239,41 @@ impl EventLoop {
         Ok(())
     }
 
+    /// Serves the connections that were not read empty, and what became ready.
     fn handle(&mut self, events: &Events) {
-        for event in events {
-            match event.token() {
-                WAKER => {}
-                Token(token) if token >= FIRST_TOKEN => self.accept(token),
-                Token(index) => {
-                    if event.is_read_closed() {
-                        self.hung_up(index);
-                    }
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
-                        self.readable(index);
-                    }
-                    if event.is_writable() {
-                        self.writable(index);
-                    }
-                }
+        let Io { ready, unread, .. } = &mut *self.io;
+        let unread = unread.drain(..);
+        ready.extend(unread.map(|token| Ready { token, read: true, closed: false, write: false }));
+        let events = events.iter().filter(|event| event.token() != WAKER);
+        ready.extend(events.map(|event| Ready {
+            token: event.token().0,
+            read: event.is_readable() || event.is_error(),
+            closed: event.is_read_closed(),
+            write: event.is_writable(),
+        }));
+        let mut away = Vec::new();
+        while let Some(ready) = self.io.ready.pop_front() {
+            let index = ready.token;
+            if index >= FIRST_TOKEN {
+                self.accept(index);
+                continue;
+            }
+            if self.in_place && self.io.connections.get(index).is_some_and(Option::is_none) {
+                // The one that the script belongs to, most likely: for when it is back.
+                away.push(ready);
+                continue;
+            }
+            if ready.closed {
+                self.hung_up(index);
+            }
+            if ready.read || ready.closed {
+                self.readable(index);
+            }
+            if ready.write {
+                self.writable(index);
             }
         }
+        self.io.ready.extend(away);
     }
 
     fn take_messages(&mut self, room: &mut Vec<Message>) {

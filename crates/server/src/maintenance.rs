@@ -186,7 +186,7 @@ impl Maintenance {
                 continue;
             };
             let Compaction { shard, db, segment, held } = compaction;
-            let left = engine.shards.visit(*shard, |shard| {
+            let left = engine.shards.try_lock_one(*shard, |shard| {
                 let data = shard.db_mut(*db);
                 for _ in 0..COMPACT_SEGMENTS {
                     if *segment >= data.table().segments() {
@@ -198,6 +198,8 @@ impl Maintenance {
                 }
                 None
             });
+            // A lock that is held, by a script perhaps that takes long, is not waited for.
+            let Some(left) = left else { return };
             if let Some((left, keys)) = left {
                 if held.saturating_sub(left) < *held / GAIN {
                     let rest = Rest { rounds: REST_ROUNDS, keys, db: *db };
@@ -217,17 +219,18 @@ impl Maintenance {
         }
         if let Some(rest) = self.resting.get_mut(&id) {
             rest.rounds -= 1;
-            let keys = engine.shards.visit(id, |shard| shard.db_mut(rest.db).len());
-            if rest.rounds > 0 && keys + keys / GAIN >= rest.keys {
+            let keys = engine.shards.try_lock_one(id, |shard| shard.db_mut(rest.db).len());
+            if rest.rounds > 0 && keys.is_none_or(|keys| keys + keys / GAIN >= rest.keys) {
                 return;
             }
             self.resting.remove(&id);
         }
-        self.compaction = engine.shards.visit(id, |shard| {
+        let compaction = engine.shards.try_lock_one(id, |shard| {
             let mut dbs = 0..shard.dbs().len() as u16;
             let db = dbs.find(|&db| shard.db_mut(db).begin_compaction())?;
             let held = shard.db_mut(db).heap_bytes().1;
             Some(Compaction { shard: id, db, segment: 0, held })
         });
+        self.compaction = compaction.flatten();
     }
 }

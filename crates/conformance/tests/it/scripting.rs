@@ -604,6 +604,40 @@ fn a_script_that_does_not_end() {
     assert_eq!(others[0].cmd(&["GET", "x"]), Value::NullBulk);
 }
 
+/// Others whose commands came together with such a script, and the script's own client, are served too: no edge of
+/// their sockets tells of them again.
+#[test]
+fn who_came_with_a_script_that_does_not_end() {
+    let server = Server::ochre(&[
+        "--io-threads",
+        "1",
+        "--busy-reply-threshold",
+        "50",
+        "--enable-debug-command",
+        "yes",
+    ]);
+    let mut sleeper = server.client();
+    let mut runner = server.client();
+    let mut other = server.client();
+    for client in [&mut runner, &mut other] {
+        client.cmd(&["PING"]);
+    }
+    // While the loop sleeps, all of it comes.
+    sleeper.send(&["DEBUG", "SLEEP", "0.3"]);
+    std::thread::sleep(Duration::from_millis(100));
+    runner.send(&["EVAL", "while true do end", "0"]);
+    std::thread::sleep(Duration::from_millis(20));
+    other.send(&["GET", "x"]);
+    let Value::Error(busy) = other.reply() else { panic!("it is busy") };
+    assert!(busy.starts_with(b"BUSY"), "{}", String::from_utf8_lossy(&busy));
+    // The script's client sends more while its script runs.
+    runner.send(&["PING"]);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(other.cmd(&["SCRIPT", "KILL"]), Value::Status(b"OK".to_vec()));
+    assert!(matches!(runner.reply(), Value::Error(_)));
+    assert_eq!(runner.reply(), Value::Status(b"PONG".to_vec()));
+}
+
 /// EVAL's scripts make room for others; SCRIPT LOAD's stay.
 #[test]
 fn scripts_are_evicted() {

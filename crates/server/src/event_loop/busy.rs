@@ -87,9 +87,6 @@ impl EventLoop {
             return;
         }
         self.begin_turn();
-        for index in std::mem::take(&mut self.io.unread) {
-            self.readable(index);
-        }
         self.handle(&events);
         self.accept_rest();
         self.take_intake();
