@@ -8,6 +8,7 @@ mod clock;
 mod connection;
 mod crash;
 mod event_loop;
+mod fault;
 mod floor;
 mod host;
 mod huge_pages;

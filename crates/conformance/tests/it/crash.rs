@@ -5,12 +5,13 @@
 //! What the kernel has taken survives a killed process, and no reply goes out before that, whatever
 //! `appendfsync` says; so nothing that was acknowledged may be missing in any of the modes.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ochre_base::rng::Rng;
-use ochre_testkit::{Client, Server, Value};
+use ochre_testkit::{Client, Program, Server, Value};
 
 use crate::{PrintSeed, seed};
 
@@ -45,10 +46,14 @@ impl Folder {
 
     /// A server on what lies here, when it has loaded it.
     fn server(&self, fsync: &str) -> Server {
+        self.server_behind(&[], fsync)
+    }
+
+    fn server_behind(&self, prefix: &[&str], fsync: &str) -> Server {
         let dir = self.0.to_str().unwrap();
         let options =
             ["--dir", dir, "--appendonly", "yes", "--appendfsync", fsync, "--io-threads", "2"];
-        let server = Server::ochre(&options);
+        let server = Server::start_behind(prefix, &Program::Ochre, &options);
         let mut client = server.client();
         while client.cmd(&["PING"]) != Value::Status(b"PONG".to_vec()) {
             std::thread::sleep(Duration::from_millis(2));
@@ -183,4 +188,68 @@ fn while_the_file_is_rewritten() {
 #[test]
 fn while_a_snapshot_is_taken() {
     rounds("crash-save", "everysec", Meanwhile::Save);
+}
+
+/// The names of the files beside the manifest, and those that it lists.
+fn files(folder: &Folder) -> (BTreeSet<String>, BTreeSet<String>) {
+    let dir = folder.0.join("appendonlydir");
+    let manifest = std::fs::read_to_string(dir.join("appendonly.aof.manifest")).unwrap();
+    // Those of the history may be gone already.
+    let lines = manifest.lines().filter(|line| !line.ends_with("type h"));
+    let listed = lines.filter_map(|line| line.split(' ').nth(1));
+    let there = std::fs::read_dir(dir).unwrap();
+    let there = there.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let there = there.filter(|name| !name.ends_with(".manifest"));
+    (there.collect(), listed.map(str::to_owned).collect())
+}
+
+/// The process dies between any two steps of a rewrite.
+#[test]
+fn at_every_step_of_a_rewrite() {
+    let folder = Folder::new("crash-steps");
+    let writers: Vec<Writer> = (0..WRITERS).map(|_| Writer::default()).collect();
+    // One more than there are: the rewrite that survives ends the test.
+    for step in 1..100 {
+        let fault = format!("OCHRE_FAULT={step}");
+        let mut server = folder.server_behind(&["env", &fault], "always");
+        let port = server.port();
+        let survived = std::thread::scope(|scope| {
+            for (number, writer) in writers.iter().enumerate() {
+                scope.spawn(move || write(writer, port, number, step));
+            }
+            let survived = rewrite(&mut server);
+            server.kill();
+            survived
+        });
+        let mut server = folder.server("always");
+        check(&mut server.client(), &writers, &format!("step {step}"));
+        let (there, listed) = files(&folder);
+        assert!(listed.is_subset(&there), "step {step}: {listed:?} of {there:?}");
+        // The next one uses or removes what was begun.
+        assert!(rewrite(&mut server), "step {step}: the server has ended");
+        let (there, listed) = files(&folder);
+        assert_eq!(there, listed, "step {step}: files that nobody will remove");
+        if survived {
+            assert!(step > 15, "there are more steps than {step}");
+            return;
+        }
+    }
+    panic!("a rewrite has fewer steps than that");
+}
+
+/// Has the file rewritten; false when the server did not survive it.
+fn rewrite(server: &mut Server) -> bool {
+    let mut client = server.client();
+    if client.try_cmd(&["BGREWRITEAOF"]).is_err() {
+        return false;
+    }
+    loop {
+        let Ok(reply) = client.try_cmd(&["INFO", "persistence"]) else { return false };
+        let text = String::from_utf8_lossy(reply.bytes().unwrap_or_default()).into_owned();
+        if text.contains("aof_rewrite_in_progress:0") && text.contains("aof_rewrite_scheduled:0") {
+            assert!(text.contains("aof_last_bgrewrite_status:ok"), "{text}");
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

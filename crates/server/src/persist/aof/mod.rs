@@ -38,7 +38,7 @@ use ochre_config::snapshot::AppendSync;
 use ochre_engine::engine::Engine;
 
 use crate::host::reason;
-use crate::log;
+use crate::{fault, log};
 
 /// Its number among the log's readers; clients' are their ids, from 1.
 const PIN: u64 = 0;
@@ -91,10 +91,21 @@ impl State {
         let path = self.manifest_path();
         let temporary = self.folder.join(format!("temp_{}.manifest", self.stem));
         let mut file = File::create(&temporary)?;
+        fault::point();
         file.write_all(self.manifest.to_string().as_bytes())?;
+        fault::point();
         file.sync_all()?;
+        fault::point();
         std::fs::rename(&temporary, &path)?;
-        File::open(&self.folder)?.sync_all()
+        self.sync_folder()
+    }
+
+    /// Makes the names of files durable.
+    fn sync_folder(&self) -> io::Result<()> {
+        fault::point();
+        File::open(&self.folder)?.sync_all()?;
+        fault::point();
+        Ok(())
     }
 
     fn size(&self) -> u64 {

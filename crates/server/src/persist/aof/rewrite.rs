@@ -14,8 +14,8 @@ use ochre_engine::engine::Engine;
 
 use super::{Aof, PIN, State, open_increment, write_pending};
 use crate::host::reason;
-use crate::log;
 use crate::persist::save;
+use crate::{fault, log};
 
 /// The current increment begins with the selection of a database.
 fn select(state: &mut State, db: u16) -> io::Result<()> {
@@ -31,6 +31,7 @@ impl Aof {
     /// Rewrites the files, or writes the first ones when the append-only file has just been switched on. The
     /// right to take a snapshot was claimed (`Saves::begin`).
     pub(crate) fn rewrite(&'static self, engine: &'static Engine, now: &dyn Fn() -> Now) {
+        fault::arm();
         let result = self.try_rewrite(engine, now());
         let ended_s = now().unix_ms / 1000;
         engine.saves.rewrite_ended(ended_s, result.is_ok());
@@ -63,6 +64,7 @@ impl Aof {
                 // Listed without being there, it would keep the server from starting.
                 state.manifest.increments.pop();
             })?;
+            fault::point();
             if !is_first {
                 state.write_manifest()?;
             }
@@ -84,6 +86,7 @@ impl Aof {
             }
             let (_, db) = engine.log.begin_reader();
             engine.log.pin(PIN, state.written);
+            fault::point();
             let old = state.file.replace(next);
             state.to_sync.extend(old);
             state.other_bytes += std::mem::take(&mut state.file_bytes);
@@ -93,8 +96,11 @@ impl Aof {
             }
         });
         let result = switched.and(written.map(drop)).and_then(|()| {
+            fault::point();
             std::fs::rename(temporary, &path)?;
             let mut state = self.state();
+            // The base has its name for good before anything refers to it.
+            state.sync_folder()?;
             let from = state.manifest.last_increment();
             state.manifest.replace_base(base, from);
             state.write_manifest()?;
@@ -103,6 +109,7 @@ impl Aof {
             for gone in std::mem::take(&mut state.manifest.history) {
                 // A file that cannot be removed is listed no more, and harms nothing.
                 drop(std::fs::remove_file(state.folder.join(gone.name)));
+                fault::point();
             }
             state.write_manifest()
         });
