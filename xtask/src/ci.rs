@@ -32,6 +32,7 @@ pub(crate) fn run() -> Result<()> {
         cargo(&[&features[..], &["--test", "shuttle", "--quiet"]].concat())
     })?;
     stage("miri", miri)?;
+    stage("fuzzing", || crate::fuzz::run(&[]))?;
     stage("documentation", || {
         let mut doc = Command::new(env!("CARGO"));
         doc.args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings");

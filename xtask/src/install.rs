@@ -13,6 +13,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("tclsh", "tcl"),
     ("cc", "gcc"),
+    ("c++", "g++"),
     ("make", "make"),
 ];
 

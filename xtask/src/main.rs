@@ -2,6 +2,7 @@
 
 mod ci;
 mod compat;
+mod fuzz;
 mod install;
 mod tidy;
 mod upstream;
@@ -14,6 +15,7 @@ cargo xtask ci [--install]    check everything; --install first installs what th
 cargo xtask fix               format, and apply what clippy can fix
 cargo xtask tidy              crate edges, file lengths, head comments, where unsafe may live
 cargo xtask upstream [unit]    Redis 7.0.15's own test suite, obtained by apt, against target/debug/ochre-server
+cargo xtask fuzz [SECONDS [TARGET..]]  the fuzzing targets, each for so long; needs a nightly compiler
 cargo xtask codegen [--check] write COMPAT.md, or check that it is up to date
 ";
 
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         ["fix"] => ci::fix(),
         ["tidy"] => tidy::run(),
         ["upstream", ref units @ ..] => upstream::run(units),
+        ["fuzz", ref words @ ..] => fuzz::run(words),
         ["codegen"] => compat::write(),
         ["codegen", "--check"] => compat::check(),
         _ => {

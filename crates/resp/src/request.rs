@@ -320,6 +320,10 @@ fn bulk_length(
 ) -> Result<Option<(usize, usize)>, ProtocolError> {
     // The peers look at the first byte only once the line is complete, and so does this.
     let (len, after) = match number_line(buf, at + 1) {
+        // A line that begins with its end is complete, though the rest looks like a length that is not.
+        Line::Partial if buf.len() > at + 1 && buf[at] == b'\r' => {
+            return Err(ProtocolError::ExpectedDollar(b'\r'));
+        }
         Line::Partial => return Ok(None),
         Line::TooLong => return Err(ProtocolError::TooBigBulkLine),
         Line::Number(len, after) if buf[at] == b'$' => (len, after),
