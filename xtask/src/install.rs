@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 /// A program that the tests run, and the Debian package that brings it.
 const PROGRAMS: &[(&str, &str)] = &[
     ("redis-server", "redis-server"),
+    ("redis-sentinel", "redis-sentinel"),
     ("redis-cli", "redis-tools"),
     ("python3", "python3"),
     ("node", "nodejs"),

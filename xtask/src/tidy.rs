@@ -21,6 +21,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("script", &["base", "resp", "command"]),
     ("pubsub", &["base"]),
     ("replication", &["base"]),
+    ("sentinel", &["base", "resp"]),
+    ("sim", &["base", "resp", "sentinel"]),
     ("acl", &["base", "command"]),
     (
         "engine",

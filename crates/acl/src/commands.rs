@@ -46,6 +46,11 @@ pub const CATEGORIES: &[(Categories, &str)] = &[
     (Categories::CONNECTION, "connection"),
     (Categories::TRANSACTION, "transaction"),
     (Categories::SCRIPTING, "scripting"),
+    (Categories::BLOOM, "bloom"),
+    (Categories::CUCKOO, "cuckoo"),
+    (Categories::CMS, "cms"),
+    (Categories::TOPK, "topk"),
+    (Categories::TDIGEST, "tdigest"),
 ];
 
 /// The category of a name without its `@`, in any case, with the name as it is written.

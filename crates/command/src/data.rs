@@ -15,6 +15,7 @@ use ochre_base::rng::Rng;
 use ochre_keyspace::db::{Db, Edited, Key, NewValue, Stored, Text};
 use ochre_keyspace::entry::Kind;
 use ochre_keyspace::evict::AccessClock;
+use ochre_keyspace::expire::delete;
 use ochre_keyspace::lazyfree::Bin;
 use ochre_keyspace::lock::{Locked, ShardId, Shards};
 use ochre_keyspace::log::{Effects, Log};
@@ -187,6 +188,44 @@ impl<'a> Data<'a> {
             return visit(self.locked.shard_mut(u64::from(id)));
         }
         self.env.shards.visit(id, visit)
+    }
+
+    /// Deletes those of these keys of a shard that are past their time: for commands that walk the shards and
+    /// come upon them. One that clients wait for is left to the cycle, which can tell them.
+    pub fn drop_expired(&mut self, id: ShardId, names: &[Vec<u8>]) {
+        if self.env.keeps_expired {
+            return;
+        }
+        if self.locked.holds_all() {
+            for name in names {
+                // Looking deletes, and nothing is found.
+                let _ = self.find(Key::new(name));
+            }
+            return;
+        }
+        let (env, db) = (self.env, self.db);
+        let mut effects = Effects::default();
+        let dropped = env.shards.visit(id, |shard| {
+            let mut dropped = 0;
+            for name in names {
+                if shard.is_awaited(db, name) {
+                    continue;
+                }
+                let data = shard.db(db);
+                let expiry = data.find(Key::new(name)).and_then(|slot| data.entry(slot).expiry);
+                if expiry.is_some_and(|at| at < env.expiry_now) {
+                    let why = (Class::Expired, "expired");
+                    delete(shard, db, name, why, env.log, &mut effects, env.bin, env.listener);
+                    dropped += 1;
+                }
+            }
+            // Under the lock: a later change of the key must not come before its deletion.
+            if !effects.is_empty() {
+                env.log.append(&effects);
+            }
+            dropped
+        });
+        self.work.counts.expired += dropped;
     }
 
     /// `name` as a key. A handler that asks for its keys in the order of the arguments gets them with
@@ -456,6 +495,23 @@ impl<'a> Data<'a> {
     pub fn announce(&self, key: Key<'_>, class: Class, event: &'static str) {
         if self.env.interest.has(class) {
             self.env.listener.event(class, event, self.db, key.name);
+        }
+    }
+
+    /// Tells listeners which parts of its value (fields of a hash) an event on a key was about.
+    #[inline]
+    pub fn tell_parts<'p>(
+        &self,
+        key: Key<'_>,
+        class: Class,
+        event: &'static str,
+        parts: impl IntoIterator<Item = &'p [u8]>,
+    ) {
+        if self.env.interest.has_parts(class) {
+            let parts: Vec<&[u8]> = parts.into_iter().collect();
+            if !parts.is_empty() {
+                self.env.listener.parts(event, self.db, key.name, &parts);
+            }
         }
     }
 

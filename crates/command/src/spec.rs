@@ -117,6 +117,16 @@ bitflags! {
         const TRANSACTION = 1 << 19;
         /// `@scripting`
         const SCRIPTING = 1 << 20;
+        /// `@bloom`
+        const BLOOM = 1 << 21;
+        /// `@cuckoo`
+        const CUCKOO = 1 << 22;
+        /// `@cms`
+        const CMS = 1 << 23;
+        /// `@topk`
+        const TOPK = 1 << 24;
+        /// `@tdigest`
+        const TDIGEST = 1 << 25;
     }
 }
 
@@ -438,7 +448,20 @@ impl CommandSpec {
             Group::Geo => Categories::GEO,
             Group::Stream => Categories::STREAM,
             Group::Bitmap => Categories::BITMAP,
-            Group::Server | Group::Cluster | Group::Module => Categories::empty(),
+            Group::Module => self.module_category(),
+            Group::Server | Group::Cluster => Categories::empty(),
+        }
+    }
+
+    /// The category of a type that is a module elsewhere: what stands before the point of its name.
+    fn module_category(&self) -> Categories {
+        match self.name.split_once('.') {
+            Some(("bf", _)) => Categories::BLOOM,
+            Some(("cf", _)) => Categories::CUCKOO,
+            Some(("cms", _)) => Categories::CMS,
+            Some(("topk", _)) => Categories::TOPK,
+            Some(("tdigest", _)) => Categories::TDIGEST,
+            _ => Categories::empty(),
         }
     }
 }

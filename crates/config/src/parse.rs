@@ -51,6 +51,8 @@ pub struct Loaded {
     pub users: Vec<Vec<Vec<u8>>>,
     /// `rename-command` lines: old name, new name (empty: the command is to disappear).
     pub renames: Vec<(Vec<u8>, Vec<u8>)>,
+    /// `sentinel` lines of a sentinel: the line's number, and its words without the first.
+    pub sentinel: Vec<(usize, Vec<Vec<u8>>)>,
 }
 
 /// The line that could not be understood.
@@ -123,8 +125,33 @@ pub fn options_text<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
 
 /// Reads a configuration over the values in force.
 pub fn load(config: &mut Config, text: &[u8], files: &dyn Files) -> Result<Loaded, LoadError> {
-    let mut loader =
-        Loader { config, files, loaded: Loaded::default(), saves_seen: false, depth: 0 };
+    load_as(config, text, files, false)
+}
+
+/// Reads the configuration of a sentinel, which may hold `sentinel` lines.
+pub fn load_sentinel(
+    config: &mut Config,
+    text: &[u8],
+    files: &dyn Files,
+) -> Result<Loaded, LoadError> {
+    load_as(config, text, files, true)
+}
+
+fn load_as(
+    config: &mut Config,
+    text: &[u8],
+    files: &dyn Files,
+    is_sentinel: bool,
+) -> Result<Loaded, LoadError> {
+    let mut loader = Loader {
+        config,
+        files,
+        loaded: Loaded::default(),
+        saves_seen: false,
+        depth: 0,
+        is_sentinel,
+        at: 0,
+    };
     loader.text(text, None)?;
     Ok(loader.loaded)
 }
@@ -136,6 +163,9 @@ struct Loader<'a> {
     /// Whether a `save` line has replaced the default save points.
     saves_seen: bool,
     depth: usize,
+    is_sentinel: bool,
+    /// Number of the line that is being read.
+    at: usize,
 }
 
 /// Why a line is wrong; an included file's own error passes through.
@@ -157,6 +187,7 @@ impl Loader<'_> {
     fn text(&mut self, text: &[u8], file: Option<&Path>) -> Result<(), LoadError> {
         for (at, line) in text.split(|b| *b == b'\n').enumerate() {
             let line = line.trim_ascii();
+            self.at = at + 1;
             self.line(line).map_err(|wrong| match wrong {
                 Wrong::Within(error) => error,
                 Wrong::Here(message) => LoadError {
@@ -190,6 +221,10 @@ impl Loader<'_> {
                 Ok(())
             }
             (b"loadmodule", [_, ..]) => Err("modules cannot be loaded".into()),
+            (b"sentinel", [_, ..]) if self.is_sentinel => {
+                self.loaded.sentinel.push((self.at, values.to_vec()));
+                Ok(())
+            }
             (b"sentinel", _) => Err("sentinel directive while not in sentinel mode".into()),
             (name, [_]) if RETIRED.iter().any(|r| r.as_bytes() == name) => Ok(()),
             (name, values) => match find(name) {
@@ -251,7 +286,7 @@ impl Loader<'_> {
 }
 
 /// Splits a line into unquoted words; `None` when a quote is open.
-pub(crate) fn words_of(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub fn words_of(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut line = line.to_vec();
     let mut args = Args::new();
     split_in_place(&mut line, &mut args).ok()?;

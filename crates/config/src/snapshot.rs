@@ -457,6 +457,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// `dbfilename`
     pub dbfilename: PathBuf,
+    /// `enable-module-command`
+    pub module_command: Guard,
     /// `enable-debug-command`
     pub debug_command: Guard,
     /// `shutdown-timeout`, seconds.
@@ -608,6 +610,7 @@ impl Settings {
             pidfile: view.path(const { id("pidfile") }),
             dir: PathBuf::from(text_of(config.text(const { id("dir") }))),
             dbfilename: PathBuf::from(text_of(config.text(const { id("dbfilename") }))),
+            module_command: Guard::of(config.int(const { id("enable-module-command") })),
             debug_command: Guard::of(config.int(const { id("enable-debug-command") })),
             shutdown_timeout_s: view.number(const { id("shutdown-timeout") }),
             shutdown_on_sigint: ShutdownFlags(config.int(const { id("shutdown-on-sigint") })),

@@ -117,6 +117,14 @@ impl EventClasses {
     pub const MODULE: EventClasses = EventClasses(1 << 13);
     /// `n`: keys that were created; not part of `A`.
     pub const NEW: EventClasses = EventClasses(1 << 14);
+    /// `S`: publish parts of values on `__subkeyspace@<db>__:<key>`.
+    pub const SUBKEYSPACE: EventClasses = EventClasses(1 << 16);
+    /// `T`: publish parts of values on `__subkeyevent@<db>__:<event>`.
+    pub const SUBKEYEVENT: EventClasses = EventClasses(1 << 17);
+    /// `I`: publish parts of values on `__subkeyspaceitem@<db>__:<key>\n<part>`.
+    pub const SUBKEYSPACEITEM: EventClasses = EventClasses(1 << 18);
+    /// `V`: publish parts of values on `__subkeyspaceevent@<db>__:<event>|<key>`.
+    pub const SUBKEYSPACEEVENT: EventClasses = EventClasses(1 << 19);
     /// `A`: `g$lshzxetd`.
     pub const ALL: EventClasses = EventClasses(0b10_0111_1111_1100);
 
@@ -144,7 +152,7 @@ impl EventClasses {
 
     /// Every letter but `A`, in the order in which they are shown; from the place
     /// [`Self::BESIDE_ALL`] on also beside `A`.
-    const LETTERS: [(u8, EventClasses); 14] = [
+    const LETTERS: [(u8, EventClasses); 18] = [
         (b'g', Self::GENERIC),
         (b'$', Self::STRING),
         (b'l', Self::LIST),
@@ -159,6 +167,10 @@ impl EventClasses {
         (b'n', Self::NEW),
         (b'K', Self::KEYSPACE),
         (b'E', Self::KEYEVENT),
+        (b'S', Self::SUBKEYSPACE),
+        (b'T', Self::SUBKEYEVENT),
+        (b'I', Self::SUBKEYSPACEITEM),
+        (b'V', Self::SUBKEYSPACEEVENT),
         (b'm', Self::KEY_MISS),
     ];
     const BESIDE_ALL: usize = 10;

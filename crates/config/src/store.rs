@@ -47,6 +47,7 @@ pub struct Config {
     defaults: Vec<Value>,
     file: Option<PathBuf>,
     users: Vec<Vec<Vec<u8>>>,
+    renames: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Config {
@@ -58,7 +59,8 @@ impl Config {
         defaults[id("io-threads").index()] = Value::Int(threads as i64);
         let folder = surroundings.folder.as_os_str().as_encoded_bytes().to_vec();
         defaults[id("dir").index()] = Value::Text(folder);
-        Config { values: defaults.clone(), defaults, file: None, users: Vec::new() }
+        let (users, renames) = Default::default();
+        Config { values: defaults.clone(), defaults, file: None, users, renames }
     }
 
     /// The configuration file's absolute path, if there is a file.
@@ -79,6 +81,16 @@ impl Config {
     /// Notes the `user` lines of the configuration.
     pub fn set_users(&mut self, lines: Vec<Vec<Vec<u8>>>) {
         self.users = lines;
+    }
+
+    /// The `rename-command` lines of the configuration: old name, new name (empty: the command disappears).
+    pub fn renames(&self) -> &[(Vec<u8>, Vec<u8>)] {
+        &self.renames
+    }
+
+    /// Notes the `rename-command` lines of the configuration.
+    pub fn set_renames(&mut self, lines: Vec<(Vec<u8>, Vec<u8>)>) {
+        self.renames = lines;
     }
 
     /// The value of a directive.

@@ -306,7 +306,7 @@ fn output_limit_line(name: &str, class: usize, limit: &OutputLimit) -> Vec<u8> {
 }
 
 /// A text in double quotes, so that the parser reads back the same bytes.
-pub(crate) fn quoted(text: &[u8]) -> Vec<u8> {
+pub fn quoted(text: &[u8]) -> Vec<u8> {
     let mut out = vec![b'"'];
     for &byte in text {
         match byte {

@@ -14,6 +14,7 @@
 //! them needs a shard that is not held. Such a waiter is rare, and the check costs one test of an empty
 //! map otherwise.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -24,18 +25,20 @@ use ochre_command::args::is;
 use ochre_command::ctx::{Block, OnTimeout};
 use ochre_command::data::Data;
 use ochre_command::outcome::{ReplyError, WRONG_TYPE};
+use ochre_families::list::blocking::is_enough;
 use ochre_families::stream::waiting;
+use ochre_keyspace::expire::Gone;
 use ochre_keyspace::lock::Locked;
 use ochre_keyspace::shard::{BlockedCommand, Waiter};
 use ochre_resp::{Protocol, Reply};
 use ochre_types::value::Type;
 
 use crate::engine::Engine;
-use crate::execute::{call, log_effects};
+use crate::execute::{call, conclude, log_effects};
 use crate::mailbox::Message;
 use crate::registry::Row;
 use crate::session::{Blocked, FLAG_BLOCKED, Session};
-use crate::turn::Turn;
+use crate::turn::{LoopState, Turn, env};
 
 /// Widens the locks of a writer to what serving the waiters of its shards may write.
 #[inline]
@@ -112,7 +115,10 @@ fn serve_key(engine: &'static Engine, data: &mut Data<'_>, name: &[u8]) {
     while let Some((_, waiter)) = data.locked.shard_mut(key.hash).waiter(db, name, position) {
         let Some(slot) = data.find(key) else { return };
         let wants = waiter.command.wants;
-        if wants == Type::Stream || data.type_at(key, slot) != wants {
+        let fits = wants != Type::Stream
+            && data.type_at(key, slot) == wants
+            && is_enough(data, key, &waiter.command.args);
+        if !fits {
             position += 1;
             continue;
         }
@@ -146,6 +152,7 @@ fn serve_one(engine: &'static Engine, data: &mut Data<'_>, args: &[&[u8]], waite
     let protocol = if command.protocol == 3 { Protocol::Resp3 } else { Protocol::Resp2 };
     let mut out = Vec::new();
     let kept = std::mem::take(&mut data.work.blobs);
+    let began_ns = engine.host.ticks_ns();
     let (error, _) = call(data, Reply::new(&mut out, protocol), row, args, false);
     let blobs = std::mem::replace(&mut data.work.blobs, kept);
     if let Some(error) = error {
@@ -157,7 +164,29 @@ fn serve_one(engine: &'static Engine, data: &mut Data<'_>, args: &[&[u8]], waite
         out.splice(at..at, blob.iter().copied());
     }
     log_effects(engine, data);
-    engine.tell(waiter.event_loop, Message::Served { client: waiter.client, reply: out });
+    let time_ns = engine.host.ticks_ns().saturating_sub(began_ns);
+    let client = waiter.client;
+    engine.tell(waiter.event_loop, Message::Served { client, reply: out, time_ns });
+}
+
+/// Tells those who read a stream in a consumer group that its key went behind their backs: it expired, or was
+/// evicted. No lock is held.
+pub fn tell_of_gone(engine: &'static Engine, lp: &mut LoopState, gone: &mut Gone) {
+    for (db, name) in gone.drain(..) {
+        let locked = engine.shards.lock_one(engine.shards.of(hash(&name)));
+        let mut locked = with_destinations(engine, locked);
+        lp.work.ready.push((db, name));
+        let env = env!(engine, lp, true);
+        let mut data = Data {
+            locked: &mut locked,
+            db,
+            env: &env,
+            work: &mut lp.work,
+            keys: &[],
+            next: Cell::new(0),
+        };
+        conclude(engine, &mut data);
+    }
 }
 
 /// The error that ends a wait. Redis 7.0 has a word of its own for a stream that is gone.

@@ -15,6 +15,7 @@ use ochre_observe::stats::LoopStats;
 use ochre_pubsub::Channels;
 
 use crate::clients::Clients;
+use crate::commands::hotkeys::HotKeys;
 use crate::commands::migrate::Round;
 use crate::commands::migrate::hold::Migrations;
 use crate::failover::Failover;
@@ -254,6 +255,8 @@ pub struct Engine {
     pub following: Following,
     /// FAILOVER.
     pub failover: Failover,
+    /// HOTKEYS.
+    pub hotkeys: HotKeys,
     /// Keys that MIGRATE is moving.
     pub migrations: Migrations,
     /// Client-side caching.
@@ -284,7 +287,11 @@ impl Engine {
     ) -> Self {
         let session: Vec<&[SessionRow]> =
             crate::commands::TABLES.iter().chain(tables).copied().collect();
-        let registry = Registry::new(ochre_families::TABLES, &session);
+        let mut registry = Registry::new(ochre_families::TABLES, &session);
+        for (old, new) in config.renames() {
+            // Whoever read the configuration has checked them; a wrong one leaves its command as it is.
+            let _ = registry.rename(old, new);
+        }
         let loops = mailboxes.len();
         let interest = AtomicU32::new(live.settings.notify_events.0);
         Self {
@@ -317,6 +324,7 @@ impl Engine {
             replicas: Replicas::new(host.facts().run_id),
             following: Following::new(loops),
             failover: Failover::default(),
+            hotkeys: HotKeys::new(loops),
             migrations: Migrations::default(),
             tracking: tracking::Shared::default(),
             interest,

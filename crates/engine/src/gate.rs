@@ -12,6 +12,7 @@ use ochre_keyspace::evict::Order;
 
 use crate::acl;
 use crate::apply;
+use crate::blocking;
 use crate::commands::{migrate, transaction};
 use crate::engine::Engine;
 use crate::engine::Pause;
@@ -79,7 +80,7 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
     if !row.subcommands.is_empty() && args.len() > 1 {
         if acl::is_one_command(row)
             && !turn.session.access.unrestricted
-            && let Err(error) = protected(turn).and_then(|()| acl::check(turn, row, args))
+            && let Err(error) = protected(turn, row).and_then(|()| acl::check(turn, row, args))
         {
             return Verdict::Refuse(error);
         }
@@ -87,7 +88,7 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
         return Verdict::Refuse(error);
     }
     if flags.contains(Flags::PROTECTED)
-        && let Err(error) = protected(turn)
+        && let Err(error) = protected(turn, row)
     {
         return Verdict::Refuse(error);
     }
@@ -289,18 +290,23 @@ fn exec_wants_room(turn: &Turn<'_>) -> bool {
         .any(|queued| turn.engine.registry.row(queued.row).spec.flags.contains(Flags::DENYOOM))
 }
 
-/// DEBUG, as enable-debug-command says.
-fn protected(turn: &Turn<'_>) -> Result<(), ReplyError> {
+/// DEBUG and MODULE, as enable-debug-command and enable-module-command say.
+fn protected(turn: &Turn<'_>, row: &Row) -> Result<(), ReplyError> {
+    let settings = &turn.lp.live.settings;
+    let (name, option, guard) = match row.full_name.starts_with("module|") {
+        true => ("MODULE", "enable-module-command", settings.module_command),
+        false => ("DEBUG", "enable-debug-command", settings.debug_command),
+    };
     let info = &turn.session.info;
     let local = info.is_unix || info.addr.starts_with("127.") || info.addr.starts_with("[::1]");
-    if turn.lp.live.settings.debug_command.allows(local) {
+    if guard.allows(local) {
         return Ok(());
     }
-    Err(ReplyError::fixed(
-        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", \
-         you can run it from a local connection, otherwise you need to set this option in the \
-         configuration file, and then restart the server.",
-    ))
+    Err(ReplyError::new(format!(
+        "ERR {name} command not allowed. If the {option} option is set to \"local\", you can run it \
+         from a local connection, otherwise you need to set this option in the configuration file, \
+         and then restart the server."
+    )))
 }
 
 /// Evicts until memory is below maxmemory, or for as long as the tenacity allows; false when it stays
@@ -312,7 +318,8 @@ pub fn make_room(engine: &'static Engine, lp: &mut LoopState) -> bool {
         // What goes, goes by the primary's word.
         return true;
     }
-    if ochre_base::memory::used() <= limit {
+    if ochre_base::memory::used() <= limit || engine.pause(lp.now.unix_ms) != Pause::Off {
+        // CLIENT PAUSE promises that the data stays as it is.
         return true;
     }
     if lp.live.policy == ochre_keyspace::evict::Policy::NoEviction {
@@ -341,6 +348,10 @@ pub fn make_room(engine: &'static Engine, lp: &mut LoopState) -> bool {
         }
     };
     engine.stats(lp.index).evicted_keys += evicted;
+    if !lp.evictor.gone.is_empty() {
+        let mut gone = std::mem::take(&mut lp.evictor.gone);
+        blocking::tell_of_gone(engine, lp, &mut gone);
+    }
     fits
 }
 

@@ -20,6 +20,8 @@ pub enum Message {
         client: u64,
         /// Its encoded reply.
         reply: Vec<u8>,
+        /// The time that it took, in nanoseconds.
+        time_ns: u64,
     },
     /// CLIENT UNBLOCK, which has claimed the wait.
     Unblock {

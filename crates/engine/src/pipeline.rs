@@ -121,7 +121,7 @@ fn run_batch(
     }
     let parsed_to = at;
     let bytes = &*bytes;
-    let flat: SmallVec<[&[u8]; 64]> = ranges
+    let mut flat: SmallVec<[&[u8]; 64]> = ranges
         .iter()
         .map(|&(start, len)| &bytes[start as usize..start as usize + len as usize])
         .collect();
@@ -130,7 +130,14 @@ fn run_batch(
     let mut from = 0;
     for &(to, end) in &ends {
         let args = &flat[from..to];
-        let row = engine.registry.resolve(args);
+        let row = match lp.applies || session.id() == 0 {
+            true => engine.registry.resolve(args).or_else(|| engine.registry.resolve_called(args)),
+            false => engine.registry.resolve_called(args),
+        };
+        if let Some(row) = row.filter(|row| row.is_renamed) {
+            flat[from] = engine.registry.first_word(row).as_bytes();
+        }
+        let args = &flat[from..to];
         let keys_from = keys.len();
         match row {
             Some(row) if row.one_key => {
@@ -191,7 +198,11 @@ fn run_batch(
         let now = engine.host.ticks_ns();
         if let Some(row) = command.row.filter(|_| step == Step::Done) {
             let replied = turn.out.pending().saturating_sub(before);
-            turn.count_call(row, args, now - clock, replied);
+            if turn.session.blocked.is_some() {
+                turn.count_waiting(row, args, now - clock);
+            } else {
+                turn.count_call(row, args, now - clock, replied);
+            }
         }
         clock = now;
         if turn.session.is_waiting() || turn.session.close_after_reply {

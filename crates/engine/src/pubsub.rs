@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use ochre_config::special::EventClasses;
 use ochre_keyspace::notify::{Class, Interest, Listener, Reader};
 use ochre_keyspace::shard::DbIndex;
 use ochre_pubsub::{Kind, Subscriber, Subscribers};
@@ -162,6 +163,11 @@ fn post(engine: &Engine, subscribers: &Subscribers, bytes: &Arc<[u8]>) {
     }
 }
 
+/// A name with its length before it, so that it may hold any byte.
+fn sized(name: &[u8]) -> Vec<u8> {
+    [format!("{}:", name.len()).as_bytes(), name].concat()
+}
+
 impl Listener for Engine {
     fn interest(&self) -> Interest {
         Interest(self.interest.load(Ordering::Relaxed))
@@ -176,6 +182,34 @@ impl Listener for Engine {
         }
         if interest & KEYEVENT != 0 {
             publish(self, format!("__keyevent@{db}__:{event}").as_bytes(), key);
+        }
+    }
+
+    fn parts(&self, event: &'static str, db: DbIndex, key: &[u8], parts: &[&[u8]]) {
+        let interest = self.interest().0;
+        let has = |class: EventClasses| interest & class.0 != 0;
+        let list = parts.iter().map(|part| sized(part)).collect::<Vec<_>>().join(&b',');
+        // A bar in an event's name could not be told from the one behind it.
+        let is_plain = !event.contains('|');
+        if has(EventClasses::SUBKEYSPACE) && is_plain {
+            let channel = [format!("__subkeyspace@{db}__:").as_bytes(), key].concat();
+            publish(self, &channel, &[event.as_bytes(), b"|", &list].concat());
+        }
+        if has(EventClasses::SUBKEYEVENT) {
+            let channel = format!("__subkeyevent@{db}__:{event}");
+            publish(self, channel.as_bytes(), &[&sized(key)[..], b"|", &list].concat());
+        }
+        // The line end divides the key from its part.
+        if has(EventClasses::SUBKEYSPACEITEM) && !key.contains(&b'\n') {
+            for part in parts {
+                let prefix = format!("__subkeyspaceitem@{db}__:");
+                let channel = [prefix.as_bytes(), key, b"\n", part].concat();
+                publish(self, &channel, event.as_bytes());
+            }
+        }
+        if has(EventClasses::SUBKEYSPACEEVENT) && is_plain {
+            let prefix = format!("__subkeyspaceevent@{db}__:{event}|");
+            publish(self, &[prefix.as_bytes(), key].concat(), &list);
         }
     }
 

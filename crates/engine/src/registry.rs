@@ -3,6 +3,15 @@
 //! Names are folded to lower case in two 64-bit words and looked up by open addressing; the few names
 //! longer than sixteen bytes take a list. A container's subcommands follow it and are found by the
 //! second argument.
+//!
+//! **Renamed commands** (`rename-command`): a row keeps its name for everything that means the command and
+//! not the word that a client typed: rules of users, statistics, MONITOR's and the log's handling, the templates by
+//! which waiting clients are served, and what is replayed from files or comes from a primary. Only for clients and
+//! scripts names are looked up with the renames over them ([`Registry::resolve_called`]), and the word
+//! that was typed is replaced by the row's own name at once, so that the log needs no renames to be read.
+//! Without renames it costs one test.
+
+use std::collections::BTreeMap;
 
 use ochre_command::spec::{Begin, Categories, CommandSpec, Find, Flags, Group, KeyFlags, KeySpec};
 
@@ -124,6 +133,8 @@ pub struct Row {
     pub parent: Option<RowId>,
     /// Its only key is its first argument: the usual case, for which the lock set is one shard.
     pub one_key: bool,
+    /// Clients call it by another name than its own.
+    pub is_renamed: bool,
 }
 
 impl std::fmt::Debug for Row {
@@ -138,6 +149,8 @@ pub struct Registry {
     rows: Vec<Row>,
     slots: Vec<(u64, u64, RowId)>,
     long: Vec<RowId>,
+    /// By names in lower case: the row that has the name now; none: no command has it any more.
+    renamed: BTreeMap<Vec<u8>, Option<RowId>>,
 }
 
 const FREE: RowId = RowId::MAX;
@@ -178,7 +191,12 @@ fn mix(words: (u64, u64)) -> usize {
 impl Registry {
     /// A table of all rows.
     pub fn new(data: &[&[CommandSpec]], session: &[&[SessionRow]]) -> Self {
-        let mut table = Self { rows: Vec::new(), slots: Vec::new(), long: Vec::new() };
+        let mut table = Self {
+            rows: Vec::new(),
+            slots: Vec::new(),
+            long: Vec::new(),
+            renamed: BTreeMap::new(),
+        };
         for spec in data.iter().copied().flatten() {
             table.add(*spec, Run::Data, None);
             let parent = table.last();
@@ -217,7 +235,9 @@ impl Registry {
             }
             _ => false,
         };
-        self.rows.push(Row { spec, run, id, full_name, subcommands: Vec::new(), parent, one_key });
+        let subcommands = Vec::new();
+        let is_renamed = false;
+        self.rows.push(Row { spec, run, id, full_name, subcommands, parent, one_key, is_renamed });
     }
 
     fn add_sub(&mut self, spec: CommandSpec, run: Run, parent: RowId) {
@@ -276,6 +296,66 @@ impl Registry {
         Some(self.subcommand(row, args[1]).unwrap_or(row))
     }
 
+    /// Gives a command another name, or with an empty one takes it out of reach. The text is what is wrong.
+    pub fn rename(&mut self, old: &[u8], new: &[u8]) -> Result<(), &'static str> {
+        let row = self.find_called(old).ok_or("No such command in rename-command")?.id;
+        let (old, new) = (old.to_ascii_lowercase(), new.to_ascii_lowercase());
+        if !new.is_empty() && new != old && self.find_called(&new).is_some() {
+            return Err("Target command name already exists");
+        }
+        self.rows[usize::from(row)].is_renamed = true;
+        for at in self.rows[usize::from(row)].subcommands.clone() {
+            self.rows[usize::from(at)].is_renamed = true;
+        }
+        self.renamed.insert(old, None);
+        if !new.is_empty() {
+            self.renamed.insert(new, Some(row));
+        }
+        Ok(())
+    }
+
+    /// The row of a name that a client or a script uses.
+    pub fn find_called(&self, name: &[u8]) -> Option<&Row> {
+        if self.renamed.is_empty() {
+            return self.find(name);
+        }
+        match self.renamed.get(&name.to_ascii_lowercase()) {
+            Some(row) => row.map(|id| self.row(id)),
+            None => self.find(name),
+        }
+    }
+
+    /// The row that the arguments of a client or a script call: see [`Registry::resolve`].
+    #[inline]
+    pub fn resolve_called(&self, args: &[&[u8]]) -> Option<&Row> {
+        if self.renamed.is_empty() {
+            return self.resolve(args);
+        }
+        let row = self.find_called(args.first()?)?;
+        let sub = args.get(1).and_then(|word| self.subcommand(row, word));
+        Some(sub.unwrap_or(row))
+    }
+
+    /// The row of a full name such as `config|get`, as a client may call it.
+    pub fn by_called_name(&self, name: &[u8]) -> Option<&Row> {
+        match name.iter().position(|&b| b == b'|') {
+            None => self.find_called(name),
+            Some(at) => self.subcommand(self.find_called(&name[..at])?, &name[at + 1..]),
+        }
+    }
+
+    /// The name that a row's arguments begin with, whatever clients call it.
+    pub fn first_word(&self, row: &Row) -> &'static str {
+        row.parent.map_or(row, |id| self.row(id)).spec.name
+    }
+
+    /// Whether a client can call it by any name.
+    pub fn is_callable(&self, row: &Row) -> bool {
+        let top = row.parent.map_or(row, |id| self.row(id));
+        let own = self.find_called(top.spec.name.as_bytes()).is_some_and(|row| row.id == top.id);
+        own || self.renamed.values().any(|id| *id == Some(top.id))
+    }
+
     /// A container's subcommand.
     pub fn subcommand(&self, row: &Row, word: &[u8]) -> Option<&Row> {
         row.subcommands.iter().map(|&id| self.row(id)).find(|sub| is_named(sub, word))
@@ -301,6 +381,18 @@ impl Registry {
     }
 }
 
+/// The first of these `rename-command` lines that is wrong, and why.
+pub fn check_renames(renames: &[(Vec<u8>, Vec<u8>)]) -> Result<(), (usize, &'static str)> {
+    if renames.is_empty() {
+        return Ok(());
+    }
+    let mut registry = Registry::new(ochre_families::TABLES, crate::commands::TABLES);
+    renames
+        .iter()
+        .enumerate()
+        .try_for_each(|(at, (old, new))| registry.rename(old, new).map_err(|why| (at, why)))
+}
+
 fn session_spec(row: &SessionRow) -> CommandSpec {
     CommandSpec { flags: row.spec.flags.union(Flags::SESSION), ..row.spec }
 }
@@ -320,6 +412,33 @@ mod tests {
             assert_eq!(folded, byte.to_ascii_lowercase(), "{byte}");
         }
         assert_eq!(fold(b"GETRANGE"), fold(b"getrange"));
+    }
+
+    #[test]
+    fn renamed_commands() {
+        let mut table = Registry::new(ochre_families::TABLES, crate::commands::TABLES);
+        let id = |table: &Registry, words: &[&[u8]]| table.resolve_called(words).map(|row| row.id);
+        let get = id(&table, &[b"get"]);
+        let config_get = id(&table, &[b"config", b"get"]);
+        assert_eq!(table.rename(b"nosuch", b"x"), Err("No such command in rename-command"));
+        assert_eq!(table.rename(b"GET", b"set"), Err("Target command name already exists"));
+        assert_eq!(table.rename(b"FLUSHALL", b""), Ok(()));
+        assert_eq!(table.rename(b"flushall", b"y"), Err("No such command in rename-command"));
+        assert_eq!(table.rename(b"Get", b"FETCH"), Ok(()));
+        assert_eq!(table.rename(b"config", b"guarded"), Ok(()));
+        assert_eq!((id(&table, &[b"GET"]), id(&table, &[b"Fetch", b"k"])), (None, get));
+        assert_eq!(id(&table, &[b"guarded", b"GET", b"x"]), config_get);
+        assert_eq!(table.by_called_name(b"guarded|get").map(|row| row.id), config_get);
+        // What does not come from a client knows the old names only.
+        assert_eq!(table.resolve(&[b"get"]).map(|row| row.id), get);
+        assert!(table.resolve(&[b"fetch"]).is_none() && table.find(b"flushall").is_some());
+        let callable =
+            |name: &[u8]| table.by_full_name(name).is_some_and(|row| table.is_callable(row));
+        assert!(callable(b"get") && callable(b"config|get") && callable(b"set"));
+        assert!(!callable(b"flushall"));
+        // A name that is free may be given again.
+        assert_eq!(table.rename(b"set", b"get"), Ok(()));
+        assert_eq!(table.find_called(b"GET").map(|row| row.spec.name), Some("set"));
     }
 
     #[test]

@@ -305,7 +305,10 @@ impl Replicas {
                 };
                 let mut reply = Vec::new();
                 wait.write(engine, &mut Reply::new(&mut reply, protocol));
-                engine.tell(waiter.event_loop, Message::Served { client: waiter.client, reply });
+                engine.tell(
+                    waiter.event_loop,
+                    Message::Served { client: waiter.client, reply, time_ns: 0 },
+                );
             }
             false
         });

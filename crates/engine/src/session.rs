@@ -234,6 +234,15 @@ pub struct Blocked {
     pub row: RowId,
 }
 
+/// A command that waits, for the command logs, which take it when its wait is over.
+#[derive(Debug)]
+pub struct WaitingCall {
+    /// Its arguments.
+    pub args: Vec<Vec<u8>>,
+    /// How long it ran, the wait not counted, in nanoseconds.
+    pub time_ns: u64,
+}
+
 /// A watched key.
 #[derive(Debug)]
 pub struct Watch {
@@ -307,6 +316,8 @@ pub struct Session {
     pub watch_flag: WatchFlag,
     /// What it waits for.
     pub blocked: Option<Blocked>,
+    /// The command that waits for it; none when no log would take it.
+    pub waiting_call: Option<WaitingCall>,
     /// Its commands wait for the end of CLIENT PAUSE.
     pub paused: bool,
     /// Which replies are sent.
@@ -345,6 +356,7 @@ impl Session {
             void_watches: false,
             watch_flag: Arc::new(AtomicBool::new(false)),
             blocked: None,
+            waiting_call: None,
             paused: false,
             reply_mode: ReplyMode::On,
             close_after_reply: false,

@@ -5,10 +5,12 @@ use std::sync::PoisonError;
 use ochre_command::spec::Flags;
 use ochre_config::snapshot::CommandLog as Rule;
 use ochre_observe::slowlog::CommandLog;
+use ochre_resp::Output;
 
-use crate::engine::LogKind;
-use crate::registry::Row;
-use crate::turn::Turn;
+use crate::engine::{Engine, LogKind};
+use crate::registry::{Row, RowId};
+use crate::session::Session;
+use crate::turn::{LoopState, Turn};
 
 /// Looks at a command that ran: notes it in each log whose threshold it reaches.
 #[inline]
@@ -30,6 +32,21 @@ pub(crate) fn consider(
     if slow || large_request || large_reply {
         note(turn, row, args, [slow, large_request, large_reply], time_ns, reply_bytes);
     }
+}
+
+/// Looks at a command whose wait is over; `replied` are the bytes of its reply.
+pub fn consider_served(
+    engine: &'static Engine,
+    lp: &mut LoopState,
+    session: &mut Session,
+    out: &mut Output,
+    row: RowId,
+    replied: usize,
+) {
+    let Some(call) = session.waiting_call.take() else { return };
+    let args: Vec<&[u8]> = call.args.iter().map(Vec::as_slice).collect();
+    let turn = Turn { engine, lp, session, out, held: None };
+    consider(&turn, engine.registry.row(row), &args, call.time_ns, replied);
 }
 
 #[cold]

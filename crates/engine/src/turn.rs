@@ -15,10 +15,10 @@ use ochre_keyspace::lock::{Locked, ShardId};
 use ochre_keyspace::shard::Shard;
 use ochre_resp::{Output, Reply};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Pause};
 use crate::live::Live;
 use crate::registry::{Row, RowId};
-use crate::session::Session;
+use crate::session::{Session, WaitingCall};
 
 /// What runs a session command: arguments with the name first, and the row that was resolved.
 pub type SessionFn = fn(&mut Turn<'_>, &[&[u8]], &Row) -> Result;
@@ -116,6 +116,12 @@ impl LoopState {
         if self.applies { 0 } else { self.now.unix_ms }
     }
 
+    /// Whether what is past its time is hidden but stays: on a replica, and during CLIENT PAUSE.
+    #[inline]
+    pub fn keeps_expired(&self, engine: &Engine) -> bool {
+        self.follows || engine.pause(self.now.unix_ms) != Pause::Off
+    }
+
     /// How accesses are noted now.
     pub fn access_clock(&self) -> AccessClock {
         AccessClock {
@@ -179,6 +185,21 @@ impl Turn<'_> {
         let live = &self.lp.live;
         if live.logs_sizes || live.slow_ns.is_some_and(|limit| time_ns >= limit) {
             crate::slowlog::consider(self, row, args, time_ns, replied);
+        }
+        if self.engine.hotkeys.is_active() {
+            crate::commands::hotkeys::note(self, row, args, time_ns, replied);
+        }
+    }
+
+    /// The same for a call that waits now: the command logs get it when the wait is over.
+    pub(crate) fn count_waiting(&mut self, row: &Row, args: &[&[u8]], time_ns: u64) {
+        self.lp.calls.push((row.id, time_ns));
+        if self.engine.hotkeys.is_active() {
+            crate::commands::hotkeys::note(self, row, args, time_ns, 0);
+        }
+        if self.lp.live.logs_sizes || self.lp.live.slow_ns.is_some() {
+            let args = args.iter().map(|arg| arg.to_vec()).collect();
+            self.session.waiting_call = Some(WaitingCall { args, time_ns });
         }
     }
 
@@ -253,7 +274,7 @@ macro_rules! env {
             clock: $lp.access_clock(),
             now: $lp.now,
             expiry_now: $lp.expiry_now(),
-            keeps_expired: $lp.follows,
+            keeps_expired: $lp.keeps_expired($engine),
             databases: $lp.live.databases,
             string_max: $lp.live.string_max,
             no_touch: $session_no_touch,

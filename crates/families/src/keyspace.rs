@@ -125,6 +125,7 @@ fn scan(ctx: &mut Ctx<'_>) -> Result {
         }
     }
     let (db, now) = (ctx.db(), ctx.now().unix_ms);
+    let mut expired: Vec<Vec<u8>> = Vec::new();
     let shards = ctx.data.env.shards.count() as u64;
     let (mut shard, mut inner) = (cursor % SHARD_SPAN, cursor / SHARD_SPAN);
     let mut names: Vec<Vec<u8>> = Vec::new();
@@ -140,9 +141,15 @@ fn scan(ctx: &mut Ctx<'_>) -> Result {
                 let typed = wanted.is_none_or(|t| is(t, type_of(&db.stored(&entry)).name()));
                 if live && fits && typed {
                     names.push(entry.key.to_vec());
+                } else if !live {
+                    expired.push(entry.key.to_vec());
                 }
             })
         });
+        if !expired.is_empty() {
+            ctx.data.drop_expired(shard as ShardId, &expired);
+            expired.clear();
+        }
         steps += 1;
         if inner == 0 {
             shard += 1;
@@ -162,14 +169,19 @@ fn scan(ctx: &mut Ctx<'_>) -> Result {
 /// A cursor is the place within a shard times this, plus the shard: more than there can be shards.
 const SHARD_SPAN: u64 = 4096;
 
+/// Random keys that are looked at before all are walked over.
+const RANDOM_TRIES: usize = 100;
+
+/// Expired keys are passed over, and deleted. Where nearly all are expired, the first that is not is as good as
+/// any. A replica, which deletes none and may hold nothing but expired ones, shows one of them in the
+/// end, as the peers do.
 fn randomkey(ctx: &mut Ctx<'_>) -> Result {
     let (db, now) = (ctx.db(), ctx.expiry_now());
     let sizes: Vec<usize> =
         shard_ids(ctx).map(|id| ctx.data.with_shard(id, |shard| shard.db(db).len())).collect();
     let total: usize = sizes.iter().sum();
-    // Expired keys are passed over; where nearly all are expired, one of them has to do, as with the
-    // peers.
-    for attempt in 0..100 {
+    let mut last = None;
+    for _ in 0..RANDOM_TRIES {
         let mut at = ctx.data.work.rng.below(total.max(1) as u64) as usize;
         let Some(id) = sizes.iter().position(|&size| {
             let here = at < size;
@@ -178,21 +190,38 @@ fn randomkey(ctx: &mut Ctx<'_>) -> Result {
         }) else {
             break;
         };
+        let id = id as ShardId;
         let mut rng = ctx.data.work.rng.clone();
-        let name = ctx.data.with_shard(id as ShardId, |shard| {
+        let sample = ctx.data.with_shard(id, |shard| {
             let db = shard.db(db);
-            let value = db.table().sample(|| rng.next_u64())?;
-            let entry = db.entry_of(value);
-            let live = entry.expiry.is_none_or(|at| at >= now);
-            (live || attempt == 99).then(|| entry.key.to_vec())
+            let entry = db.entry_of(db.table().sample(|| rng.next_u64())?);
+            Some((entry.key.to_vec(), entry.expiry.is_none_or(|at| at >= now)))
         });
         ctx.data.work.rng = rng;
-        if let Some(name) = name {
-            ctx.reply.bulk(&name);
-            return Ok(());
+        match sample {
+            Some((name, true)) => {
+                ctx.reply.bulk(&name);
+                return Ok(());
+            }
+            Some((name, false)) => {
+                ctx.data.drop_expired(id, std::slice::from_ref(&name));
+                last = Some(name);
+            }
+            None => {}
         }
     }
-    ctx.reply.null();
+    let found = shard_ids(ctx).find_map(|id| {
+        ctx.data.with_shard(id, |shard| {
+            let db = shard.db(db);
+            let mut entries = db.table().iter().map(|value| db.entry_of(value));
+            let live = entries.find(|entry| entry.expiry.is_none_or(|at| at >= now))?;
+            Some(live.key.to_vec())
+        })
+    });
+    match found.or_else(|| last.filter(|_| ctx.data.env.keeps_expired)) {
+        Some(name) => ctx.reply.bulk(&name),
+        None => ctx.reply.null(),
+    }
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A table of references, an arena of entries, and a slab of large values. All mutation passes
 //! [`Db::put`], [`Db::edit`], [`Db::set_expiry`], [`Db::set_access`] and [`Db::remove`], which keep
-//! the deadline counts and the accounting right, and where a snapshot will capture a bucket first.
+//! the deadline counts and the accounting right, and which capture an entry for a snapshot before it changes
+//! (`db/walk`).
 //!
 //! Small values lie in their entry. An edit of a small collection lends it out as a [`Value`]
 //! built on a scratch buffer and writes it back: two copies of at most [`INLINE_MAX`] bytes, which
@@ -10,6 +11,8 @@
 //!
 //! Invariants: an entry of kind `Object` names a live object and no two entries name the same;
 //! collections are never empty; `expires` of an entry agrees with its segment's deadline count.
+
+mod walk;
 
 use std::sync::Arc;
 
@@ -24,12 +27,9 @@ use ochre_types::table::{Keyed, Slot, Stage, Table, prefetch};
 use ochre_types::value::{Value, packed_hash, packed_set, packed_zset};
 use ochre_types::zset::Zset;
 
-use crate::entry::{
-    Entry, Kind, Parts, int_bytes, int_value, mark_of, replace_value, set_access, set_mark,
-};
+use crate::entry::{Entry, Kind, Parts, int_bytes, int_value, replace_value, set_access};
 use crate::field_expiry::FieldExpiries;
-use crate::shard::DbIndex;
-use crate::snapshot::{Capture, Walk};
+use crate::snapshot::{Opens, Ticket, Walk};
 
 /// Longest string that lies in its entry, in bytes.
 pub const INLINE_STRING_MAX: usize = 1536;
@@ -86,6 +86,8 @@ pub enum Detached {
     Inline(Kind, Vec<u8>),
     /// A large value.
     Object(Value),
+    /// A large value that a snapshot is still taking in parts.
+    Open(Value, Arc<Ticket>),
 }
 
 /// What lies under a key, as it is read.
@@ -156,6 +158,8 @@ pub struct Db {
     mark: bool,
     /// The snapshot under way.
     walk: Option<Box<Walk>>,
+    /// Keys that a snapshot takes in parts, which may outlast its walk through this database.
+    opens: Option<Box<Opens>>,
 }
 
 impl std::fmt::Debug for Db {
@@ -290,6 +294,12 @@ impl Db {
             NewValue::Whole(value) | NewValue::Detached(Detached::Object(value)) => {
                 return self.put_whole(key, slot, value, expiry, access);
             }
+            NewValue::Detached(Detached::Open(value, ticket)) => {
+                note_fields(&mut self.field_expiries, key.name, &value);
+                let object = self.objects.add(value);
+                self.opens.get_or_insert_default().insert(object, ticket);
+                return self.write_object(key, slot, object, expiry, access);
+            }
             NewValue::Detached(Detached::Inline(Kind::HashEx, bytes)) => {
                 let value = Value::Hash(Hash::PackedEx(bytes));
                 return self.put_whole(key, slot, value, expiry, access);
@@ -323,18 +333,23 @@ impl Db {
                 key.hash,
             ),
             None => {
-                let index = self.objects.add(value).to_le_bytes();
-                let parts = Parts {
-                    kind: Kind::Object,
-                    access,
-                    key: key.name,
-                    expiry,
-                    value: &index,
-                    mark,
-                };
-                self.write(slot, parts, key.hash)
+                let object = self.objects.add(value);
+                self.write_object(key, slot, object, expiry, access)
             }
         }
+    }
+
+    fn write_object(
+        &mut self,
+        key: Key<'_>,
+        slot: Option<Slot>,
+        object: u32,
+        expiry: Option<Millis>,
+        access: u32,
+    ) -> Option<Value> {
+        let (kind, mark) = (Kind::Object, self.mark);
+        let value = &object.to_le_bytes();
+        self.write(slot, Parts { kind, access, key: key.name, expiry, value, mark }, key.hash)
     }
 
     /// Writes an entry over the one at `slot`, or as a new one. Gives back the old large value,
@@ -373,7 +388,7 @@ impl Db {
         }
         let index = old_object?;
         let kept = parts.kind == Kind::Object && parts.value == index.to_le_bytes();
-        if kept { None } else { self.objects.take(index) }
+        if kept { None } else { self.take_object(index) }
     }
 
     #[cold]
@@ -525,19 +540,24 @@ impl Db {
         }
         self.table.remove(slot, Blocks(&self.arena));
         self.arena.free(block, size);
-        object.and_then(|index| self.objects.take(index))
+        object.and_then(|index| self.take_object(index))
     }
 
     /// Removes the key at `slot` and gives its value as it lay there, its expiry and its access
     /// clock: for RENAME and MOVE. O(1) for large values.
     pub fn detach(&mut self, slot: Slot) -> (Detached, Option<Millis>, u32) {
+        self.capture(slot);
         let entry = self.entry(slot);
         let (kind, expiry, access) = (entry.kind, entry.expiry, entry.access);
         let bytes = entry.value.to_vec();
-        let detached = match self.remove(slot) {
-            Some(value) => Detached::Object(value),
-            None => Detached::Inline(kind, bytes),
+        let ticket = (kind == Kind::Object).then(|| entry.object());
+        let ticket = ticket.and_then(|object| self.opens.as_mut()?.remove(object));
+        let detached = match (self.remove(slot), ticket) {
+            (Some(value), Some(ticket)) => Detached::Open(value, ticket),
+            (Some(value), None) => Detached::Object(value),
+            (None, _) => Detached::Inline(kind, bytes),
         };
+        self.forget_opens();
         (detached, expiry, access)
     }
 
@@ -608,66 +628,6 @@ impl Db {
             arena.free(from, size);
             Some(to.raw())
         });
-    }
-
-    /// The cut of a snapshot: every entry there is now will be given to `capture`, as it is now. An empty
-    /// database has nothing to give.
-    pub(crate) fn begin_walk(&mut self, index: DbIndex, capture: &Arc<dyn Capture>) {
-        if !self.is_empty() {
-            self.mark = !self.mark;
-            self.walk = Some(Box::new(Walk::new(index, Arc::clone(capture))));
-        }
-    }
-
-    /// Whether entries of the cut are still to be captured.
-    pub fn is_walked(&self) -> bool {
-        self.walk.is_some()
-    }
-
-    /// Captures the entry at `slot` before it changes, if that has not been done.
-    #[inline]
-    fn capture(&mut self, slot: Slot) {
-        if self.walk.is_some() {
-            self.capture_value(self.table.value(slot));
-        }
-    }
-
-    #[cold]
-    fn capture_value(&mut self, value: u32) {
-        let block = Ref::from_raw(value);
-        if mark_of(self.arena.bytes(block)) == self.mark {
-            return;
-        }
-        if let Some(walk) = &self.walk {
-            let entry = self.entry_of(value);
-            walk.capture.take(walk.db, &entry, self.stored(&entry));
-        }
-        set_mark(self.arena.bytes_mut(block), self.mark);
-    }
-
-    /// Captures some more entries, about `count` of them; false when there are no more.
-    pub fn walk(&mut self, count: usize) -> bool {
-        let Some(walk) = &self.walk else { return false };
-        let (mut cursor, mut found) = (walk.cursor, Vec::with_capacity(count + 16));
-        while found.len() < count {
-            cursor = self.table.scan(cursor, Blocks(&self.arena), |value| found.push(value));
-            if cursor == 0 {
-                break;
-            }
-        }
-        for value in found {
-            self.capture_value(value);
-        }
-        match (&mut self.walk, cursor) {
-            (Some(walk), 1..) => {
-                walk.cursor = cursor;
-                true
-            }
-            _ => {
-                self.walk = None;
-                false
-            }
-        }
     }
 
     /// See [`Arena::begin_compaction`].

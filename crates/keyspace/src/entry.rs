@@ -50,7 +50,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn from_bits(bits: u8) -> Self {
+    /// The kind whose number the low four bits are.
+    pub fn from_bits(bits: u8) -> Self {
         match bits & KIND_MASK {
             0 => Self::Bytes,
             1 => Self::RawBytes,

@@ -12,7 +12,7 @@ use ochre_base::rng::Rng;
 
 use crate::db::{Db, Key};
 use crate::entry::Entry;
-use crate::expire::delete;
+use crate::expire::{Gone, delete};
 use crate::lazyfree::Bin;
 use crate::lock::{ShardId, Shards};
 use crate::log::{Effects, Log};
@@ -159,6 +159,8 @@ pub struct Evictor {
     pool: Vec<Candidate>,
     rng: Rng,
     effects: Effects,
+    /// Keys that were evicted and that clients wait for: see [`crate::expire::ExpireCycle::gone`].
+    pub gone: Gone,
 }
 
 /// What a round of eviction is to do.
@@ -175,7 +177,8 @@ pub struct Order {
 impl Evictor {
     /// A new evictor with its own random numbers.
     pub fn new(seed: u64) -> Self {
-        Self { pool: Vec::with_capacity(POOL), rng: Rng::new(seed), effects: Effects::default() }
+        let (effects, gone) = Default::default();
+        Self { pool: Vec::with_capacity(POOL), rng: Rng::new(seed), effects, gone }
     }
 
     /// Evicts one key and tells `listener` of it. False when no key qualifies. No lock is held before or
@@ -209,6 +212,9 @@ impl Evictor {
                 self.effects.clear();
                 let shard = locked.shard_mut(key.hash);
                 let why = (Class::Evicted, "evicted");
+                if shard.is_awaited(candidate.db, name) {
+                    self.gone.push((candidate.db, name.to_vec()));
+                }
                 delete(shard, candidate.db, name, why, log, &mut self.effects, bin, listener);
                 if !self.effects.is_empty() {
                     log.append(&self.effects);
@@ -345,6 +351,8 @@ mod tests {
             assert_eq!(event, "evicted");
             self.0.lock().unwrap().push(String::from_utf8_lossy(name).parse().unwrap());
         }
+
+        fn parts(&self, _: &'static str, _: DbIndex, _: &[u8], _: &[&[u8]]) {}
 
         fn stale(&self, _: &[u8], _: &[Reader], _: u64) {}
 

@@ -25,7 +25,13 @@ pub struct ExpireCycle {
     segment: usize,
     due: Vec<Vec<u8>>,
     effects: Effects,
+    /// Keys that were deleted and that clients wait for: a consumer group's readers are to be told. Whoever
+    /// runs the cycle takes them out.
+    pub gone: Gone,
 }
+
+/// Keys that are gone, with their databases.
+pub type Gone = Vec<(DbIndex, Vec<u8>)>;
 
 /// What a run of the cycle did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +111,9 @@ impl ExpireCycle {
             self.effects.clear();
             for name in std::mem::take(&mut self.due) {
                 let why = (Class::Expired, "expired");
+                if shard.is_awaited(self.db, &name) {
+                    self.gone.push((self.db, name.clone()));
+                }
                 delete(shard, self.db, &name, why, log, &mut self.effects, bin, listener);
                 *keys += 1;
             }
@@ -120,7 +129,7 @@ impl ExpireCycle {
 /// Deletes a key that expired or is evicted: tells who watches, caches or listens, and notes the
 /// effect.
 #[expect(clippy::too_many_arguments, reason = "everything a deletion touches, once")]
-pub(crate) fn delete(
+pub fn delete(
     shard: &mut Shard,
     db: DbIndex,
     name: &[u8],

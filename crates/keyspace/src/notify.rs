@@ -46,6 +46,11 @@ pub enum Class {
 pub struct Interest(pub u32);
 
 impl Interest {
+    /// The bits of `S`, `T`, `I` and `V` of notify-keyspace-events: events with the parts of a value that
+    /// they are about.
+    pub const PARTS: u32 = 0b1111 << 16;
+    /// The bits of all classes.
+    const CLASSES: u32 = 0b0110_1111_1111_1100;
     /// The bit for clients that cache by prefix: they want every change.
     pub const PREFIXES: u32 = 1 << 31;
 
@@ -59,6 +64,13 @@ impl Interest {
     #[inline]
     pub fn has(self, class: Class) -> bool {
         self.0 & class as u32 != 0
+    }
+
+    /// Whether events of a class are wanted with the parts that they are about. Naming no class at all asks
+    /// for every one: so the documentation's example has it.
+    #[inline]
+    pub fn has_parts(self, class: Class) -> bool {
+        self.0 & Self::PARTS != 0 && (self.has(class) || self.0 & Self::CLASSES == 0)
     }
 
     /// Whether all changed keys are wanted.
@@ -88,6 +100,10 @@ pub trait Listener: Sync {
     /// An event of a class that is wanted.
     fn event(&self, class: Class, event: &'static str, db: DbIndex, key: &[u8]);
 
+    /// The same event for those who want to hear of the parts it is about (the fields of a hash), of
+    /// which there is at least one.
+    fn parts(&self, event: &'static str, db: DbIndex, key: &[u8], parts: &[&[u8]]);
+
     /// A key changed that these clients cache; they are no longer registered. `writer` is the client
     /// that changed it, 0 for the server.
     fn stale(&self, key: &[u8], readers: &[Reader], writer: u64);
@@ -106,6 +122,8 @@ impl Listener for Silent {
     }
 
     fn event(&self, _: Class, _: &'static str, _: DbIndex, _: &[u8]) {}
+
+    fn parts(&self, _: &'static str, _: DbIndex, _: &[u8], _: &[&[u8]]) {}
 
     fn stale(&self, _: &[u8], _: &[Reader], _: u64) {}
 

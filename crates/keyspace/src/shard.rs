@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ochre_base::clock::Millis;
-use ochre_types::value::Type;
+use ochre_types::capture::{Remains, Step};
+use ochre_types::value::{Type, Value};
 
 use crate::db::{Db, Key};
 use crate::key_hasher::KeyHasher;
 use crate::notify::Reader;
-use crate::snapshot::Capture;
+use crate::snapshot::{Next, Place, Shared, Ticket};
 
 /// Number of a database, from 0.
 pub type DbIndex = u16;
@@ -77,6 +78,8 @@ pub struct Shard {
     dbs: Vec<Db>,
     /// Flushed databases that a snapshot has still to capture.
     orphans: Vec<Db>,
+    /// Values of flushed databases that a snapshot has begun to take.
+    open_orphans: Vec<(Arc<Ticket>, Value)>,
     waiters: KeyMap<VecDeque<Arc<Waiter>>>,
     watches: KeyMap<Vec<WatchFlag>>,
     /// Clients that cache a key of any database.
@@ -105,8 +108,10 @@ impl Shard {
     /// Takes a database out whole, for FLUSHDB; how many keys it had. What a snapshot has still to
     /// capture stays behind for it. O(1).
     pub fn take_db(&mut self, index: DbIndex) -> (Db, usize) {
-        let taken = self.dbs.get_mut(usize::from(index)).map(std::mem::take).unwrap_or_default();
+        let taken = self.dbs.get_mut(usize::from(index)).map(std::mem::take);
+        let mut taken = taken.unwrap_or_default();
         let keys = taken.len();
+        self.open_orphans.append(&mut taken.take_open_values());
         if taken.is_walked() {
             self.orphans.push(taken);
             return (Db::default(), keys);
@@ -115,9 +120,9 @@ impl Shard {
     }
 
     /// The cut of a snapshot for this shard: see [`crate::snapshot`].
-    pub fn begin_walk(&mut self, capture: &Arc<dyn Capture>) {
+    pub(crate) fn begin_walk(&mut self, shared: &Arc<Shared>) {
         for (index, db) in self.dbs.iter_mut().enumerate() {
-            db.begin_walk(index as DbIndex, capture);
+            db.begin_walk(index as DbIndex, shared);
         }
     }
 
@@ -135,6 +140,34 @@ impl Shard {
     /// Takes out a database that was flushed before the snapshot had captured all of it.
     pub fn take_orphan(&mut self) -> Option<Db> {
         self.orphans.pop()
+    }
+
+    /// Any key that a snapshot has begun to take in parts.
+    pub(crate) fn next_open(&mut self) -> Option<Next> {
+        if let Some((ticket, value)) = self.open_orphans.pop() {
+            return Some(Next::Taken(ticket, value));
+        }
+        self.dbs.iter_mut().enumerate().find_map(|(at, db)| db.next_open(at))
+    }
+
+    /// That key of a ticket, if it is here.
+    pub(crate) fn find_open(&mut self, ticket: &Arc<Ticket>) -> Option<Next> {
+        let is_it = |(known, _): &(Arc<Ticket>, Value)| Arc::ptr_eq(known, ticket);
+        if let Some(at) = self.open_orphans.iter().position(is_it) {
+            let (ticket, value) = self.open_orphans.swap_remove(at);
+            return Some(Next::Taken(ticket, value));
+        }
+        self.dbs.iter_mut().enumerate().find_map(|(at, db)| db.find_open(at, ticket))
+    }
+
+    /// The next part of it, if it is still at that place.
+    pub(crate) fn step(&mut self, place: Place, ticket: &Arc<Ticket>) -> Option<Step> {
+        self.dbs.get_mut(place.db)?.step(place, ticket)
+    }
+
+    /// Gives it up, if it is still at that place.
+    pub(crate) fn end_open(&mut self, place: Place, ticket: &Arc<Ticket>) -> Option<Vec<Remains>> {
+        self.dbs.get_mut(place.db)?.end_open(place, ticket)
     }
 
     /// Exchanges two databases. Waiters and watches stay with their numbers.

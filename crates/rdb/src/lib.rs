@@ -36,7 +36,7 @@ pub use format::{Dialect, Family};
 pub use load::LoadedValue;
 pub use reader::{Item, Loaded, Piece, RdbReader, ReadOptions, Records, Stage};
 pub use record::{KeyMeta, ValueRef};
-pub use save::{encode_key, save_value};
+pub use save::{PartsEncoder, encode_key, save_value};
 pub use writer::{IoSink, RdbWriter, Sink};
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use ochre_config::parse::{self, Files, Loaded};
+use ochre_config::parse::{self, Files};
 use ochre_config::store::Notice;
 use ochre_config::{Config, Settings, Surroundings, Value, table};
 use ochre_engine::version::{OCHRE, REPORTED};
@@ -23,11 +23,13 @@ Usage: ochre-server [/path/to/redis.conf] [options] [-]
        ochre-server -v or --version
        ochre-server -h or --help
        ochre-server --ok [--port N]
+       ochre-server FILE --sentinel [options]
        ochre-server --check-rdb FILE
        ochre-server --check-aof [--fix | --truncate-to-timestamp SECONDS] FILE
        ochre-server [/path/to/redis.conf] [options] --recover-list
        ochre-server [/path/to/redis.conf] [options] --recover-until WHERE
 
+--sentinel watches primaries and fails over, as under the name ochre-sentinel; FILE holds its state.
 Options are directives of the configuration file with two dashes, and come after the file:
        ochre-server --port 7777 --maxmemory 2gb --save ''
        ochre-server /etc/redis/6379.conf --loglevel verbose -
@@ -46,6 +48,7 @@ pub(crate) fn run() -> ExitCode {
     if let Some(code) = check::dispatch(&args) {
         return code;
     }
+    let as_sentinel = crate::sentinel::is_asked_for(&args);
     args.drain(..args.len().min(1));
     match args.first().and_then(|arg| arg.to_str()) {
         Some("-v" | "--version") => {
@@ -62,6 +65,9 @@ pub(crate) fn run() -> ExitCode {
         Some("--ok") => return floor(&args[1..]),
         Some("--in-process") => return crate::in_process::run(&args[1..]),
         _ => {}
+    }
+    if as_sentinel {
+        return crate::sentinel::run(&args);
     }
     let bare = args.is_empty();
     let started = take_recovery(&mut args).and_then(|recovery| Ok((recovery, load(&args)?)));
@@ -141,7 +147,7 @@ fn floor(args: &[OsString]) -> ExitCode {
     }
 }
 
-struct Disk;
+pub(crate) struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -156,11 +162,6 @@ impl Files for Disk {
 /// Reads file, standard input and options, one over the other; gives what there is to note about values
 /// without effect, too. Failure: what to print.
 fn load(args: &[OsString]) -> Result<(Config, Vec<Notice>), String> {
-    if args.iter().any(|arg| arg == "--sentinel") {
-        return Err(
-            "Sentinel mode is not supported yet; start ochre-server without --sentinel.".into()
-        );
-    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let folder = std::env::current_dir().map_err(|error| reason(&error))?;
     let mut config = Config::new(&Surroundings { cores, folder });
@@ -188,7 +189,8 @@ fn load(args: &[OsString]) -> Result<(Config, Vec<Notice>), String> {
     let text = parse::joined(&text, &from_stdin, &parse::options_text(&options));
     let loaded =
         parse::load(&mut config, &text, &Disk).map_err(|error| error.report(REPORTED_AS))?;
-    refuse_unsupported(&loaded)?;
+    check_renames(&loaded.renames)?;
+    config.set_renames(loaded.renames);
     check_users(&config, &loaded.users)?;
     config.set_users(loaded.users);
     prepare(&mut config)?;
@@ -196,26 +198,25 @@ fn load(args: &[OsString]) -> Result<(Config, Vec<Notice>), String> {
 }
 
 /// Name and version in reports about the configuration.
-const REPORTED_AS: &str = concat!("Ochre ", env!("CARGO_PKG_VERSION"));
+pub(crate) const REPORTED_AS: &str = concat!("Ochre ", env!("CARGO_PKG_VERSION"));
 
 /// The report for a line whose number is not known any more.
-fn fatal(line: &str, message: &str) -> String {
+pub(crate) fn fatal(line: &str, message: &str) -> String {
     let shown = if line.is_empty() { String::new() } else { format!(">>> '{line}'\n") };
     format!("\n*** FATAL CONFIG FILE ERROR ({REPORTED_AS}) ***\n{shown}{message}\n")
 }
 
-/// Lines that are no directives and need a part of the server that is not there yet.
-fn refuse_unsupported(loaded: &Loaded) -> Result<(), String> {
-    let shown = |words: &[Vec<u8>]| String::from_utf8_lossy(&words.join(&b' ')).into_owned();
-    if let Some((old, new)) = loaded.renames.first() {
-        let line = shown(&[b"rename-command".to_vec(), old.clone(), new.clone()]);
-        return Err(fatal(&line, "renaming commands is not supported yet"));
-    }
-    Ok(())
+/// `rename-command` lines, which must name commands, and names that are free.
+fn check_renames(lines: &[(Vec<u8>, Vec<u8>)]) -> Result<(), String> {
+    ochre_engine::registry::check_renames(lines).map_err(|(at, why)| {
+        let text = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
+        let words = lines.get(at).map(|(old, new)| format!("{} \"{}\"", text(old), text(new)));
+        fatal(&format!("rename-command {}", words.unwrap_or_default()), why)
+    })
 }
 
 /// Lines of users, which must be right and must not stand beside a file of users.
-fn check_users(config: &Config, lines: &[Vec<Vec<u8>>]) -> Result<(), String> {
+pub(crate) fn check_users(config: &Config, lines: &[Vec<Vec<u8>>]) -> Result<(), String> {
     let settings = Settings::of(config);
     if !lines.is_empty() && settings.aclfile.is_some() {
         return Err(fatal(
@@ -234,7 +235,7 @@ fn check_users(config: &Config, lines: &[Vec<Vec<u8>>]) -> Result<(), String> {
 
 /// What the configuration asks of the process before anything runs: the working folder, a log file that
 /// can be written.
-fn prepare(config: &mut Config) -> Result<(), String> {
+pub(crate) fn prepare(config: &mut Config) -> Result<(), String> {
     let dir = const { table::id("dir") };
     let settings = Settings::of(config);
     std::env::set_current_dir(&settings.dir)
@@ -265,7 +266,8 @@ mod tests {
         for (words, expected) in [
             (&["--sentinel"][..], "Sentinel"),
             (&["x.conf", "--sentinel"], "Sentinel"),
-            (&["--rename-command", "FLUSHALL", ""], "renaming commands"),
+            (&["--rename-command", "NOSUCH", "x"], "No such command in rename-command"),
+            (&["--rename-command", "GET", "set"], "Target command name already exists"),
             (&["--user", "a", "--user", "a"], "'a': Duplicate user found."),
             (&["--user", "a", "nosuch"], "Error in user declaration 'nosuch': Syntax error"),
             (&["--user", "a", "--aclfile", "x"], "but not both"),

@@ -470,9 +470,14 @@ impl EventLoop {
             return;
         }
         match message {
-            Message::Served { client, reply } => self.finish_wait(client, |connection, _| {
-                connection.output.buffer().extend_from_slice(&reply);
-            }),
+            Message::Served { client, reply, time_ns } => {
+                self.finish_wait(client, |connection, _| {
+                    connection.output.buffer().extend_from_slice(&reply);
+                    if let Some(call) = &mut connection.session.waiting_call {
+                        call.time_ns += time_ns;
+                    }
+                });
+            }
             Message::Unblock { client, error } => self.unblock(client, error),
             Message::Kill { client } => {
                 if let Some(&index) = self.io.by_id.get(&client) {

@@ -19,6 +19,7 @@ mod log;
 mod maintenance;
 mod open_files;
 mod persist;
+mod sentinel;
 mod serve;
 mod signals;
 mod supervise;

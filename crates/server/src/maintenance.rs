@@ -6,7 +6,8 @@
 //! nothing came back rests for a while or until it has lost more keys, so that an arena that cannot be packed
 //! better costs nothing.
 
-use ochre_engine::engine::Engine;
+use ochre_engine::blocking;
+use ochre_engine::engine::{Engine, Pause};
 use ochre_engine::turn::LoopState;
 use ochre_keyspace::lock::ShardId;
 use std::collections::HashMap;
@@ -125,12 +126,15 @@ impl Maintenance {
             self.huge_pages.look(lp.live.settings.huge_pages, used, resident);
         }
         // A replica leaves what is past its time to its primary; before a failover the log is to come to rest.
-        let rests = lp.follows || engine.failover.is_on();
+        let paused = engine.pause(lp.now.unix_ms) != Pause::Off;
+        let rests = lp.follows || engine.failover.is_on() || paused;
         if engine.active_expire.load(Ordering::Relaxed) && !rests {
             self.expire(engine, lp, clock, now_ns, slice);
         }
-        self.more |=
-            over_maxmemory(lp) && ochre_engine::gate::make_room(engine, lp) && over_maxmemory(lp);
+        self.more |= !paused
+            && over_maxmemory(lp)
+            && ochre_engine::gate::make_room(engine, lp)
+            && over_maxmemory(lp);
         if !self.more {
             self.compact(engine, clock, now_ns + slice);
         }
@@ -153,6 +157,9 @@ impl Maintenance {
             || clock.ticks_ns() - began_ns >= slice,
             engine,
         );
+        let mut gone = std::mem::take(&mut lp.expire.gone);
+        blocking::tell_of_gone(engine, lp, &mut gone);
+        lp.expire.gone = gone;
         let fields_left =
             ochre_engine::field_expiry::run(engine, lp, (self.owner, self.loops), || {
                 clock.ticks_ns() - began_ns >= slice

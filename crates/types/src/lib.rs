@@ -5,10 +5,12 @@
 //! - [`bitmap`], [`hyperloglog`]: what else a string can be;
 //! - [`geohash`]: places on the globe as scores;
 //! - [`sketch`]: Bloom and cuckoo filters, count-min, top-k, t-digest;
+//! - [`capture`]: giving the content of a large collection part by part while it changes;
 //! - `packed`, `list`, `hash`, `set`, `zset`, `stream`: the collections built on them.
 
 pub mod arena;
 pub mod bitmap;
+pub mod capture;
 pub mod geohash;
 pub mod hash;
 pub mod hyperloglog;

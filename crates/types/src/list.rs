@@ -27,15 +27,15 @@
 //! Source: Redis 7.2 documentation of the list commands and of OBJECT ENCODING.
 
 mod node;
+mod pages;
 mod view;
 
-use std::collections::VecDeque;
-
 use self::node::Node;
+use self::pages::Pages;
 pub use self::view::{ListRef, Range};
+use crate::capture::{Head, Remains, Step};
 use crate::limits::PageLimit;
 use crate::packed::{self, Encoded, Entry};
-use crate::page::Page;
 
 /// Header and terminator of the peers' listpack, which their thresholds count.
 const LISTPACK_OVERHEAD: usize = 7;
@@ -70,7 +70,7 @@ struct Place {
 /// [`Limits::list_page`](crate::limits::Limits::list_page).
 #[derive(Debug, Clone, Default)]
 pub struct List {
-    pages: VecDeque<Page<Node>>,
+    pages: Pages,
     len: usize,
     quick: bool,
 }
@@ -78,16 +78,15 @@ pub struct List {
 impl List {
     /// An empty list. Allocates nothing.
     pub const fn new() -> Self {
-        Self { pages: VecDeque::new(), len: 0, quick: false }
+        Self { pages: Pages::new(), len: 0, quick: false }
     }
 
     /// The list whose elements are those of a packed sequence. Takes the buffer as it is.
     pub fn from_packed(bytes: Vec<u8>) -> Self {
         let node = Node::from_packed(bytes);
-        let mut list = Self { pages: VecDeque::new(), len: node.count(), quick: false };
+        let mut list = Self { pages: Pages::new(), len: node.count(), quick: false };
         if list.len > 0 {
-            list.pages.reserve_exact(1);
-            list.pages.push_back(Page::new(node));
+            list.pages.insert(0, node);
         }
         list
     }
@@ -97,7 +96,7 @@ impl List {
     pub fn as_packed(&self) -> Option<&[u8]> {
         match self.pages.len() {
             0 => Some(&[]),
-            1 => self.pages.front().map(|page| page.bytes()),
+            1 => self.pages.get(0).map(Node::bytes),
             _ => None,
         }
     }
@@ -107,12 +106,17 @@ impl List {
         if self.pages.len() > 1 {
             return Err(self);
         }
-        Ok(self.pages.pop_front().map_or_else(Vec::new, |page| page.into_inner().into_packed()))
+        Ok(self.pages.pop(End::Front).map_or_else(Vec::new, Node::into_packed))
     }
 
     /// The packed sequences of the pages, in order.
     pub fn pages(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        self.pages.iter().map(|page| page.bytes())
+        self.pages.iter().map(Node::bytes)
+    }
+
+    #[inline]
+    fn page_bytes(&self, page: usize) -> &[u8] {
+        self.pages.get(page).map_or(&[], Node::bytes)
     }
 
     /// Number of elements.
@@ -140,7 +144,7 @@ impl List {
 
     /// Heap bytes held. Visits every page.
     pub fn heap_bytes(&self) -> usize {
-        let each = size_of::<Page<Node>>();
+        let each = size_of::<crate::page::Page<Node>>();
         let nodes: usize =
             self.pages.iter().map(|page| page.heap_bytes() + size_of::<Node>()).sum();
         self.pages.capacity() * each + nodes
@@ -157,12 +161,10 @@ impl List {
     pub fn push(&mut self, limit: PageLimit, end: End, text: &[u8]) {
         self.note_growth(limit, text.len());
         let element = Encoded::new(text);
-        let page = match end {
-            End::Front => self.pages.front_mut(),
-            End::Back => self.pages.back_mut(),
-        };
-        match page {
-            Some(page) if page.fits(&element, limit) => page.edit().push(end, &element, limit),
+        match self.pages.end(end) {
+            Some((at, page)) if page.fits(&element, limit) => {
+                self.pages.edit(at).push(end, &element, limit);
+            }
             _ => self.begin_page(limit, end, &element),
         }
         self.len += 1;
@@ -188,10 +190,7 @@ impl List {
         end: End,
         read: impl FnOnce(Entry<'_>) -> R,
     ) -> Option<R> {
-        let page = match end {
-            End::Front => self.pages.front_mut(),
-            End::Back => self.pages.back_mut(),
-        }?;
+        let (at, page) = self.pages.end(end)?;
         let bytes = page.bytes();
         let offset = match end {
             End::Front => 0,
@@ -199,13 +198,11 @@ impl List {
         };
         let (entry, after) = packed::entry_at(bytes, offset)?;
         let answer = read(entry);
-        page.edit().remove(offset, after, 1);
+        let page = self.pages.edit(at);
+        page.remove(offset, after, 1);
         if page.count() == 0 {
-            match end {
-                End::Front => self.pages.pop_front(),
-                End::Back => self.pages.pop_back(),
-            };
-            self.release_directory();
+            self.pages.pop(end);
+            self.pages.release();
         }
         self.len -= 1;
         self.note_shrink(limit);
@@ -225,15 +222,15 @@ impl List {
         };
         self.note_growth(limit, text.len());
         let element = Encoded::new(text);
-        let page = &self.pages[place.page];
+        let Some(page) = self.pages.get(place.page) else { return false };
         let after = packed::next(page.bytes(), place.offset);
         let width = after - place.offset;
         let fits =
             page.count() == 1 || page.bytes().len() - width + element.len() <= limit.bytes as usize;
         if fits {
-            self.pages[place.page].edit().replace(place.offset, after, &element, limit);
+            self.pages.edit(place.page).replace(place.offset, after, &element, limit);
         } else {
-            self.pages[place.page].edit().remove(place.offset, after, 1);
+            self.pages.edit(place.page).remove(place.offset, after, 1);
             self.insert_at(place, &element, limit);
         }
         if self.pages.len() > 1 && element.len() < width {
@@ -251,8 +248,10 @@ impl List {
         let Some(mut place) = self.find(wanted) else {
             return false;
         };
-        if side == Side::After {
-            place.offset = packed::next(self.pages[place.page].bytes(), place.offset);
+        if side == Side::After
+            && let Some(page) = self.pages.get(place.page)
+        {
+            place.offset = packed::next(page.bytes(), place.offset);
             place.index += 1;
         }
         self.insert_at(place, &Encoded::new(text), limit);
@@ -275,14 +274,14 @@ impl List {
                 End::Front => step,
                 End::Back => self.pages.len() - 1 - step,
             };
-            let page = &mut self.pages[i];
+            let Some(page) = self.pages.get(i) else { break };
             let found = packed::iter(page.bytes()).filter(|&entry| entry == wanted).count();
             if found == 0 {
                 continue;
             }
             let taken = found.min(most - removed);
             let spared = if end == End::Front { 0 } else { found - taken };
-            page.edit().remove_matches(wanted, spared, taken);
+            self.pages.edit(i).remove_matches(wanted, spared, taken);
             removed += taken;
             (first, last) = (first.min(i), last.max(i));
         }
@@ -328,22 +327,15 @@ impl List {
     fn cut(&mut self, end: End, mut n: usize) {
         self.len -= n;
         while n > 0 {
-            let page = match end {
-                End::Front => self.pages.front_mut(),
-                End::Back => self.pages.back_mut(),
-            };
-            let Some(page) = page else { break };
+            let Some((at, page)) = self.pages.end(end) else { break };
             if page.count() > n {
-                page.edit().cut(end, n);
+                self.pages.edit(at).cut(end, n);
                 break;
             }
             n -= page.count();
-            match end {
-                End::Front => self.pages.pop_front(),
-                End::Back => self.pages.pop_back(),
-            };
+            self.pages.pop(end);
         }
-        self.release_directory();
+        self.pages.release();
     }
 
     /// Where the element number `index` is.
@@ -400,26 +392,29 @@ impl List {
     /// Puts an element before `place`, in a page that has room. Does not count it in `len`.
     fn insert_at(&mut self, place: Place, element: &Encoded<'_>, limit: PageLimit) {
         let Place { page, index, offset } = place;
-        if self.pages[page].fits(element, limit) {
-            self.pages[page].edit().insert(offset, element, limit);
+        let fits = |list: &Self, at: usize| {
+            list.pages.get(at).is_some_and(|page| page.fits(element, limit))
+        };
+        if fits(self, page) {
+            self.pages.edit(page).insert(offset, element, limit);
             return;
         }
         self.quick = true;
         let mut after = page;
-        if index == self.pages[page].count() {
+        if self.pages.get(page).is_some_and(|page| index == page.count()) {
             after = page + 1;
         } else if index > 0 {
-            let tail = self.pages[page].edit().split_off(offset, index);
+            let tail = self.pages.edit(page).split_off(offset, index);
             after = page + 1;
-            self.add_page(after, tail);
+            self.pages.insert(after, tail);
         }
         // The element now belongs between the pages `after - 1` and `after`.
-        if after > 0 && self.pages[after - 1].fits(element, limit) {
-            self.pages[after - 1].edit().push(End::Back, element, limit);
-        } else if self.pages.get(after).is_some_and(|page| page.fits(element, limit)) {
-            self.pages[after].edit().push(End::Front, element, limit);
+        if after > 0 && fits(self, after - 1) {
+            self.pages.edit(after - 1).push(End::Back, element, limit);
+        } else if fits(self, after) {
+            self.pages.edit(after).push(End::Front, element, limit);
         } else {
-            self.add_page(after, Node::of_one(element));
+            self.pages.insert(after, Node::of_one(element));
         }
     }
 
@@ -427,68 +422,43 @@ impl List {
     #[cold]
     fn begin_page(&mut self, limit: PageLimit, end: End, element: &Encoded<'_>) {
         let at = if end == End::Front { 0 } else { self.pages.len() };
-        let full = match end {
-            End::Front => self.pages.front_mut(),
-            End::Back => self.pages.back_mut(),
-        };
+        let full = self.pages.end(end).map(|(at, _)| at);
         let mut node = Node::default();
         if let Some(full) = full {
-            full.edit().seal();
+            self.pages.seal(full);
             node = Node::with_capacity(512.min(limit.bytes as usize));
             self.quick = true;
         }
         node.push(end, element, limit);
-        self.add_page(at, node);
-    }
-
-    /// Adds a page to the directory, which grows by an eighth: it is moved rarely anyway, and its
-    /// slack counts against the 18.1 bytes.
-    fn add_page(&mut self, at: usize, node: Node) {
-        if self.pages.len() == self.pages.capacity() {
-            self.pages.reserve_exact(self.pages.len() / 8 + 1);
-        }
-        self.pages.insert(at, Page::new(node));
-    }
-
-    /// Gives back the directory's memory when most of it is unused.
-    fn release_directory(&mut self) {
-        if self.pages.capacity() > 4 * self.pages.len() + 16 {
-            self.pages.shrink_to(2 * self.pages.len());
-        }
+        self.pages.insert(at, node);
     }
 
     /// Drops the empty ones of the pages `from..to` and merges neighbours that are small together.
     fn compact(&mut self, from: usize, to: usize, limit: PageLimit) {
         let to = to.min(self.pages.len());
         let half = limit.half();
-        let mut kept = from;
+        let mut last: Option<usize> = None;
         for i in from..to {
-            if self.pages[i].count() == 0 {
+            let Some(right) = self.pages.get(i).filter(|page| page.count() > 0) else { continue };
+            if let Some(at) = last
+                && let Some(left) = self.pages.get(at)
+                && half
+                    .holds(left.bytes().len() + right.bytes().len(), left.count() + right.count())
+            {
+                let right = std::mem::take(self.pages.edit(i));
+                self.pages.edit(at).append(&right);
                 continue;
             }
-            if kept > from {
-                let (left, right) = (&self.pages[kept - 1], &self.pages[i]);
-                let bytes = left.bytes().len() + right.bytes().len();
-                if half.holds(bytes, left.count() + right.count()) {
-                    let right = std::mem::take(self.pages[i].edit());
-                    self.pages[kept - 1].edit().append(&right);
-                    continue;
-                }
-            }
-            self.pages.swap(kept, i);
-            kept += 1;
+            last = Some(i);
         }
-        if kept < to {
-            self.pages.drain(kept..to);
-            self.release_directory();
-        }
+        self.pages.drop_empty(from..to);
     }
 
     /// Turns to "quicklist" when `extra` bytes of one more element pass the limit.
     #[inline]
     fn note_growth(&mut self, limit: PageLimit, extra: usize) {
         if !self.quick {
-            let bytes = self.pages.front().map_or(0, |page| page.bytes().len());
+            let bytes = self.pages.get(0).map_or(0, |page| page.bytes().len());
             self.quick = !limit.holds(LISTPACK_OVERHEAD + bytes + extra, self.len + 1);
         }
     }
@@ -499,6 +469,21 @@ impl List {
         if self.quick && self.within(limit.half()) {
             self.quick = false;
         }
+    }
+
+    /// See [`Value::begin_capture`](crate::value::Value::begin_capture).
+    pub(crate) fn begin_capture(&mut self) -> Head {
+        self.pages.begin_capture()
+    }
+
+    /// See [`Value::capture_step`](crate::value::Value::capture_step).
+    pub(crate) fn capture_step(&mut self) -> Step {
+        self.pages.capture_step()
+    }
+
+    /// See [`Value::end_capture`](crate::value::Value::end_capture).
+    pub(crate) fn end_capture(&mut self) -> Option<Remains> {
+        self.pages.end_capture()
     }
 
     /// Whether the elements are one page within `limit`.

@@ -1,9 +1,8 @@
 //! A page: one node of a large collection, 1 to 4 KB, on its own allocation.
 //!
-//! Large collections (lists, sorted sets, tables) are made of pages so that growth never copies the
-//! whole and a snapshot can share what it captures. Today a page has one owner; the snapshot will
-//! turn [`Page`] into a counted reference that copies on [`Page::edit`] while a snapshot holds it,
-//! which is why all mutation goes through that one method.
+//! Large collections (lists, sorted sets) are made of pages so that growth never copies the whole. A
+//! page has one owner, and all mutation goes through one method. Snapshots do not share pages: see
+//! [`crate::capture`] for what they do instead.
 
 use std::ops::Deref;
 

@@ -25,6 +25,7 @@
 //! redis-server 7.0.15 and Valkey 9.1.
 
 mod block;
+mod capture;
 mod group;
 mod id;
 mod idempotence;
@@ -34,12 +35,14 @@ mod trim;
 
 use std::collections::BTreeMap;
 
+use self::capture::ById;
 pub use self::block::{Block, BlockLimit, EntryRef, Pairs};
 pub use self::group::{Consumer, ConsumerId, Group, Pending};
 pub use self::id::{IdText, StreamId};
 pub use self::idempotence::{Idempotence, message_id};
 pub use self::range::{Order, Range};
 pub use self::trim::{Bound, Deleted, References, Trim, Trimmed};
+use crate::capture::Capture;
 
 /// A stream. See the module's head.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +50,7 @@ pub struct Stream {
     blocks: BTreeMap<StreamId, Block>,
     groups: BTreeMap<Box<[u8]>, Group>,
     idempotence: Option<Box<Idempotence>>,
+    capture: Capture<ById>,
     len: u64,
     first_id: StreamId,
     /// The highest id ever given: the next one is higher.
@@ -87,6 +91,9 @@ impl Stream {
         }
         let fits = match self.blocks.last_entry() {
             Some(mut last) if last.get().has_room(limit, pairs) => {
+                if let Some(capture) = &mut self.capture.0 {
+                    capture.keep(last.get());
+                }
                 last.get_mut().push(id, pairs);
                 true
             }
@@ -99,6 +106,9 @@ impl Stream {
         if !fits {
             let mut block = Block::new(id, pairs);
             block.push(id, pairs);
+            if let Some(capture) = &mut self.capture.0 {
+                capture.begins(id);
+            }
             self.blocks.insert(id, block);
         }
         self.len += 1;
@@ -181,7 +191,11 @@ impl Stream {
 
     /// Removes a group with all it knows.
     pub fn remove_group(&mut self, name: &[u8]) -> bool {
-        self.groups.remove(name).is_some()
+        let Some((name, group)) = self.groups.remove_entry(name) else { return false };
+        if let Some(capture) = &mut self.capture.0 {
+            capture.take_group(name, group);
+        }
+        true
     }
 
     /// A group.

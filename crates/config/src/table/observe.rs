@@ -88,6 +88,7 @@ pub(super) const ROWS: &[Directive] = &[
         "notify-keyspace-events",
         Kind::Events,
         "",
-        "Classes of keyspace events to publish; K and E choose the channels.",
+        "Classes of keyspace events to publish; K, E and (for fields of hashes) S, T, I, V choose the \
+         channels.",
     ),
 ];

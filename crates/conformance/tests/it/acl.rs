@@ -106,7 +106,8 @@ fn rules_and_their_text() {
         r#"
         ACL WHOAMI
         ACL USERS
-        ACL CAT
+        # There are more here: those of the sketches.
+        ~kind ACL CAT
         ACL CAT nosuch
         ACL CAT a b
         ACL GETUSER default

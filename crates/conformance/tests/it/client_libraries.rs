@@ -5,6 +5,7 @@
 //! `target/clients` by pip and npm; that the registries, Python or Node.js are missing is a failure
 //! with a message, never a silent pass.
 
+use crate::sentinel::watch::{Kind, Watcher, watch};
 use ochre_testkit::Server;
 use redis::{Commands, ConnectionLike, ErrorKind, Value};
 use std::fs::{self, File};
@@ -51,6 +52,12 @@ fn run(command: &mut Command) {
 }
 
 fn python(script: &str) {
+    let server = Server::ochre(&["--io-threads", "2"]);
+    python_with(script, &[server.port()]);
+}
+
+/// Runs a script with the ports that it is to use.
+fn python_with(script: &str, ports: &[u16]) {
     let (dir, pinned) = (installed("python"), scripts().join("requirements.txt"));
     install_once(&dir, &pinned, || {
         run(Command::new("python3").args(["-m", "venv"]).arg(dir.join("venv")));
@@ -59,10 +66,9 @@ fn python(script: &str) {
             .args(["install", "--quiet", "--disable-pip-version-check", "-r"])
             .arg(&pinned));
     });
-    let server = Server::ochre(&["--io-threads", "2"]);
     run(Command::new(dir.join("venv/bin/python"))
         .arg(scripts().join(script))
-        .arg(server.port().to_string())
+        .args(ports.iter().map(u16::to_string))
         // Else they would be left among the sources.
         .env("PYTHONDONTWRITEBYTECODE", "1"));
 }
@@ -83,6 +89,12 @@ fn rq() {
 }
 
 fn node(script: &str) {
+    let server = Server::ochre(&["--io-threads", "2"]);
+    node_with(script, &[server.port()]);
+}
+
+/// Runs a script with the ports that it is to use.
+fn node_with(script: &str, ports: &[u16]) {
     let (dir, pinned) = (installed("node"), scripts().join("package-lock.json"));
     install_once(&dir, &pinned, || {
         for file in ["package.json", "package-lock.json"] {
@@ -98,8 +110,28 @@ fn node(script: &str) {
     });
     // Modules are looked up beside the script.
     fs::copy(scripts().join(script), dir.join(script)).unwrap();
-    let server = Server::ochre(&["--io-threads", "2"]);
-    run(Command::new("node").arg(dir.join(script)).arg(server.port().to_string()));
+    let ports = ports.iter().map(u16::to_string);
+    run(Command::new("node").arg(dir.join(script)).args(ports));
+}
+
+/// Three servers and three sentinels; `body` gets the sentinels' ports.
+fn with_sentinels(body: impl FnOnce(&[u16])) {
+    let servers = crate::sentinel::three(&ochre_testkit::Program::Ochre);
+    let watch = |_| watch(Kind::Ochre, servers[0].port(), 2);
+    let watchers: Vec<Watcher> = (0..3).map(watch).collect();
+    crate::sentinel::settled(&watchers);
+    let ports: Vec<u16> = watchers.iter().map(Watcher::port).collect();
+    body(&ports);
+}
+
+#[test]
+fn redis_py_sentinel() {
+    with_sentinels(|ports| python_with("redis_py_sentinel.py", ports));
+}
+
+#[test]
+fn ioredis_sentinel() {
+    with_sentinels(|ports| node_with("ioredis_sentinel.mjs", ports));
 }
 
 #[test]

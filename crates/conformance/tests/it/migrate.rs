@@ -91,8 +91,7 @@ fn there_and_back(program: &Program) {
     let ttl = ours.integer("TTL gone");
     assert!((900..=1000).contains(&ttl), "{ttl}");
 
-    let all: Vec<&str> =
-        ["", "3", "10000", "COPY", "KEYS"].iter().chain(KEYS).copied().collect();
+    let all: Vec<&str> = ["", "3", "10000", "COPY", "KEYS"].iter().chain(KEYS).copied().collect();
     assert_eq!(send(&mut ours, &there, &all), "OK");
     assert_eq!(show(&mut ours), before);
     assert_eq!(show(&mut theirs), before);
@@ -194,10 +193,8 @@ fn many_keys() {
     for name in &names {
         ours.cmd(&["SET", name, name]);
     }
-    let all: Vec<&str> = ["", "0", "10000", "KEYS"]
-        .into_iter()
-        .chain(names.iter().map(String::as_str))
-        .collect();
+    let all: Vec<&str> =
+        ["", "0", "10000", "KEYS"].into_iter().chain(names.iter().map(String::as_str)).collect();
     assert_eq!(send(&mut ours, &there, &all), "OK");
     assert_eq!(ours.integer("DBSIZE"), 0);
     assert_eq!(theirs.integer("DBSIZE"), 2500);
@@ -274,7 +271,7 @@ fn no_write_is_lost() {
                     total += theirs.integer("INCRBY k 0");
                     theirs.line("DEL k");
                 }
-                // An undeclared key of a script came between, each time: the copy there is void.
+                // A writer came between, each time: the copy there is void.
                 _ if reply.contains("changed while it was sent") => {
                     theirs.line("DEL k");
                 }
@@ -286,7 +283,7 @@ fn no_write_is_lost() {
         let counted: i64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
         total += ours.integer("INCRBY k 0");
         assert_eq!(total, counted, "{moved} moves");
-        assert!(moved > 20, "{moved}");
+        assert!(moved > 10, "{moved}");
     });
 }
 
@@ -297,7 +294,8 @@ fn a_move_is_a_deletion_in_the_log() {
     let replica = Server::ochre(&["--replicaof", &format!("127.0.0.1 {}", here.port())]);
     let (mut ours, mut behind) = (here.client(), replica.client());
     ours.line("MSET a 1 b 2");
-    wait_until("the replica has both", || (behind.integer("DBSIZE") == 2).then_some(()));
+    let both = r#"["1", "2"]"#;
+    wait_until("the replica has both", || (behind.shown("MGET a b") == both).then_some(()));
     assert_eq!(send(&mut ours, &there, &["", "0", "10000", "KEYS", "a", "b"]), "OK");
     assert_eq!(ours.integer("WAIT 1 10000"), 1);
     assert_eq!(behind.integer("DBSIZE"), 0);

@@ -157,7 +157,7 @@ fn what_keeps_the_server_from_starting_is_said_with_exit_code_1() {
             &["--port", "0", "--unixsocket", "/no/such/s"],
             "Failed opening Unix socket: bind: No such",
         ),
-        (&["--sentinel"], "Sentinel mode is not supported yet"),
+        (&["--sentinel"], "Sentinel needs config file on disk"),
         (&["none.conf"], "can't open config file"),
         (&["--tls-port", "1"], "TLS"),
         (&["--ok", "--what"], "Usage:"),

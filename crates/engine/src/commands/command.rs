@@ -66,7 +66,7 @@ const fn sub(
 }
 
 fn tops(registry: &Registry) -> impl Iterator<Item = &Row> {
-    registry.rows().iter().filter(|row| row.parent.is_none())
+    registry.rows().iter().filter(|row| row.parent.is_none() && registry.is_callable(row))
 }
 
 fn all(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
@@ -96,7 +96,7 @@ fn info(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
     let mut reply = turn.reply();
     reply.array(args.len() - 2);
     for name in &args[2..] {
-        match registry.by_full_name(name) {
+        match registry.by_called_name(name) {
             Some(row) => describe(registry, row, &mut reply),
             None => reply.null(),
         }
@@ -149,6 +149,11 @@ pub(crate) const CATEGORY_NAMES: &[(Categories, &str)] = &[
     (Categories::CONNECTION, "@connection"),
     (Categories::TRANSACTION, "@transaction"),
     (Categories::SCRIPTING, "@scripting"),
+    (Categories::BLOOM, "@bloom"),
+    (Categories::CUCKOO, "@cuckoo"),
+    (Categories::CMS, "@cms"),
+    (Categories::TOPK, "@topk"),
+    (Categories::TDIGEST, "@tdigest"),
 ];
 
 /// Key flags by the names that COMMAND INFO shows.
@@ -211,10 +216,7 @@ fn describe(registry: &Registry, row: &Row, reply: &mut Reply<'_>) {
     for tip in spec.tips {
         reply.bulk(tip);
     }
-    reply.set(spec.keys.len());
-    for keys in spec.keys {
-        describe_keys(keys, reply);
-    }
+    describe_all_keys(spec.name, spec.keys, reply);
     reply.set(row.subcommands.len());
     for &id in &row.subcommands {
         describe(registry, registry.row(id), reply);
@@ -248,6 +250,49 @@ fn legacy_range(keys: &[KeySpec]) -> (i64, i64, i64) {
         });
     }
     range.unwrap_or((0, 0, 0))
+}
+
+/// SORT's keys behind words are found here by those words; clients are told, as the peers tell them, that
+/// they cannot be found that way: a word may be another's value, and patterns are no keys.
+fn describe_all_keys(name: &str, specs: &[KeySpec], reply: &mut Reply<'_>) {
+    let is_sort = matches!(name, "sort" | "sort_ro");
+    let behind =
+        |keys: &KeySpec, word: &str| matches!(keys.begin, Begin::Keyword(w, _) if w == word);
+    let shown = specs.iter().filter(|keys| !(is_sort && behind(keys, "GET")));
+    reply.set(shown.clone().count());
+    for keys in shown {
+        match keys.begin {
+            Begin::Keyword("BY", _) if is_sort => describe_unknown(
+                KeyFlags::RO.union(KeyFlags::ACCESS),
+                "Behind the optional BY and GET stand patterns: the names of the keys that are read \
+                 depend on the elements that are sorted",
+                reply,
+            ),
+            Begin::Keyword("STORE", _) if is_sort => describe_unknown(
+                keys.flags,
+                "Behind the optional STORE, which may stand anywhere among the options",
+                reply,
+            ),
+            _ => describe_keys(keys, reply),
+        }
+    }
+}
+
+/// Keys that the arguments do not show.
+fn describe_unknown(flags: KeyFlags, notes: &str, reply: &mut Reply<'_>) {
+    reply.map(4);
+    reply.bulk("notes");
+    reply.bulk(notes);
+    reply.bulk("flags");
+    names(reply, &key_flags(flags));
+    for part in ["begin_search", "find_keys"] {
+        reply.bulk(part);
+        reply.map(2);
+        reply.bulk("type");
+        reply.bulk("unknown");
+        reply.bulk("spec");
+        reply.map(0);
+    }
 }
 
 fn describe_keys(keys: &KeySpec, reply: &mut Reply<'_>) {
@@ -297,10 +342,10 @@ fn describe_keys(keys: &KeySpec, reply: &mut Reply<'_>) {
 
 fn list(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     let registry = &turn.engine.registry;
+    let rows = registry.rows().iter().filter(|row| registry.is_callable(row));
     let chosen: Vec<&Row> = match args[2..] {
-        [] => registry.rows().iter().collect(),
+        [] => rows.collect(),
         [word, kind, value] if is(word, "filterby") => {
-            let rows = registry.rows().iter();
             if is(kind, "module") {
                 Vec::new()
             } else if is(kind, "aclcat") {
@@ -331,7 +376,7 @@ fn find_keys(turn: &Turn<'_>, args: &[&[u8]]) -> Result<Vec<(usize, KeyFlags)>> 
     let row = turn
         .engine
         .registry
-        .resolve(args)
+        .resolve_called(args)
         .ok_or(ReplyError::fixed("ERR Invalid command specified"))?;
     if row.spec.keys.is_empty() {
         return Err(ReplyError::fixed("ERR The command has no key arguments"));
@@ -340,8 +385,12 @@ fn find_keys(turn: &Turn<'_>, args: &[&[u8]]) -> Result<Vec<(usize, KeyFlags)>> 
         return Err(ReplyError::fixed("ERR Invalid number of arguments specified for command"));
     }
     let mut found = Vec::new();
+    // SORT's patterns are no keys.
+    let is_pattern = |flags: KeyFlags| {
+        matches!(row.spec.name, "sort" | "sort_ro") && flags.contains(KeyFlags::INCOMPLETE)
+    };
     let sound = each_key(&row.spec, args, |at, flags| {
-        if !flags.contains(KeyFlags::NOT_KEY) {
+        if !flags.contains(KeyFlags::NOT_KEY) && !is_pattern(flags) {
             found.push((at, flags));
         }
     });
@@ -378,7 +427,7 @@ fn command_docs(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     let chosen: Vec<&Row> = if args.len() == 2 {
         tops(registry).collect()
     } else {
-        args[2..].iter().filter_map(|name| registry.by_full_name(name)).collect()
+        args[2..].iter().filter_map(|name| registry.by_called_name(name)).collect()
     };
     let mut reply = turn.reply();
     reply.map(chosen.len());

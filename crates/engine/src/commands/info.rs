@@ -15,6 +15,7 @@ use ochre_keyspace::lazyfree;
 use ochre_observe::stats::LoopStats;
 use ochre_pubsub::Kind;
 
+use crate::commands::keysizes::{self, KeySizes};
 use crate::engine::{Facts, Pause};
 use crate::following::{LinkState, Primary};
 use crate::registry::{Row, SessionRow};
@@ -48,6 +49,7 @@ const SECTIONS: &[(&str, bool)] = &[
     ("latencystats", false),
     ("cluster", true),
     ("keyspace", true),
+    ("keysizes", false),
 ];
 
 /// Everything that the sections read, taken once.
@@ -60,6 +62,7 @@ struct Numbers<'a> {
     tracked: (usize, usize),
     overhead: usize,
     used: usize,
+    sizes: KeySizes,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -71,7 +74,7 @@ struct DbNumbers {
 }
 
 fn info(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
-    let wanted: Vec<&str> = SECTIONS
+    let mut wanted: Vec<&str> = SECTIONS
         .iter()
         .filter(|(name, by_default)| {
             let all = |word: &&&[u8]| is(word, "all") || is(word, "everything");
@@ -83,6 +86,10 @@ fn info(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
         .map(|(name, _)| *name)
         .collect();
     turn.flush_counts();
+    let by_name = args[1..].iter().any(|word| is(word, "keysizes"));
+    if !by_name && wanted.last() == Some(&"keysizes") && !keysizes::is_cheap(turn) {
+        wanted.pop();
+    }
     let text = render(turn, &wanted);
     turn.reply().verbatim(*b"txt", text);
     Ok(())
@@ -108,8 +115,13 @@ fn render(turn: &mut Turn<'_>, wanted: &[&str]) -> String {
             sample_ttl(db, now, numbers);
         }
     });
+    let sizes = match wanted.contains(&"keysizes") {
+        true => KeySizes::count(turn),
+        false => KeySizes::default(),
+    };
     let numbers = Numbers {
         tracked,
+        sizes,
         facts: turn.engine.host.facts(),
         stats: turn.engine.all_stats(),
         turn,
@@ -161,6 +173,7 @@ fn section(numbers: &Numbers<'_>, name: &str, out: &mut String) {
         "errorstats" => errorstats(numbers, out),
         "latencystats" => latencystats(numbers, out),
         "cluster" => out.push_str("# Cluster\r\ncluster_enabled:0\r\n"),
+        "keysizes" => numbers.sizes.write(out),
         _ => keyspace(numbers, out),
     }
 }

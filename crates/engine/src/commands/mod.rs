@@ -8,11 +8,14 @@ pub mod connection;
 pub mod debug;
 pub mod function;
 pub(crate) mod help;
+pub mod hotkeys;
 pub mod info;
+mod keysizes;
 pub mod latency;
 pub mod logs;
 pub mod memory;
 pub mod migrate;
+pub mod module;
 pub mod persistence;
 pub mod pubsub;
 pub mod replication;
@@ -32,11 +35,13 @@ pub const TABLES: &[&[SessionRow]] = &[
     connection::COMMANDS,
     debug::COMMANDS,
     function::COMMANDS,
+    hotkeys::COMMANDS,
     info::COMMANDS,
     latency::COMMANDS,
     logs::COMMANDS,
     memory::COMMANDS,
     migrate::COMMANDS,
+    module::COMMANDS,
     persistence::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,

@@ -92,8 +92,8 @@ fn watch(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
         let key = Key::new(name);
         let now = turn.lp.now.unix_ms;
         let flag = &session.watch_flag;
-        // A replica leaves that to its primary.
-        let follows = turn.lp.follows;
+        // A replica leaves that to its primary; during CLIENT PAUSE it stays as it is.
+        let follows = turn.lp.keeps_expired(turn.engine);
         turn.engine.shards.visit(turn.engine.shards.of(key.hash), |shard| {
             // A key that is past its time already is the same as absent, and its deletion later
             // is no change: so it is deleted first, which other watchers are told of.

@@ -165,8 +165,8 @@ impl Local {
         let registry = &self.engine.registry;
         let lookup = |name: &[u8], first: Option<&[u8]>| -> Option<&CommandSpec> {
             let row = match first {
-                Some(first) => registry.resolve(&[name, first]),
-                None => registry.find(name),
+                Some(first) => registry.resolve_called(&[name, first]),
+                None => registry.find_called(name),
             };
             row.map(|row| &row.spec)
         };

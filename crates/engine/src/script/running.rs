@@ -272,7 +272,7 @@ where
 {
     let registry = &state.engine.registry;
     let unknown = ReplyError::fixed("ERR Unknown Redis command called from script");
-    let row = registry.resolve(args).ok_or((None, unknown.clone()))?;
+    let row = registry.resolve_called(args).ok_or((None, unknown.clone()))?;
     if !row.subcommands.is_empty() && args.len() > 1 {
         return Err((None, unknown));
     }
@@ -496,6 +496,15 @@ impl Host for Box<Running> {
             }
         };
         let row: &'static Row = self.engine.registry.row(row.id);
+        let mut own_name = Vec::new();
+        let args = match row.is_renamed {
+            true => {
+                own_name.extend_from_slice(args);
+                own_name[0] = self.engine.registry.first_word(row).as_bytes();
+                &own_name[..]
+            }
+            false => args,
+        };
         if monitor::is_on(self.engine) {
             monitor::feed_script(&self.turn(), row, args);
         }
@@ -543,7 +552,7 @@ impl Host for Box<Running> {
     }
 
     fn allows(&mut self, args: &[&[u8]]) -> Option<bool> {
-        let row = self.engine.registry.resolve(args)?;
+        let row = self.engine.registry.resolve_called(args)?;
         let known = row.subcommands.is_empty() || args.len() < 2;
         let sound = known && row.spec.accepts(args.len());
         sound.then(|| acl::may_run(&self.turn(), row, args))

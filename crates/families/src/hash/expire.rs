@@ -25,6 +25,7 @@ use smallvec::SmallVec;
 
 use super::{
     Names, READ_FAST, READS, UPDATES, WRITE_FAST, hash_mut, log_removal, now_ms, read_hash,
+    tell_fields,
 };
 use crate::collection;
 
@@ -284,9 +285,11 @@ fn set_expiries(ctx: &mut Ctx<'_>, form: TimeForm) -> Result {
     }
     if is_past {
         collection::changed(&mut ctx.data, key, left, Class::Hash, "hexpired");
+        tell_fields(&ctx.data, key, "hexpired", &touched);
         log_removal(&mut ctx.data, key, &touched);
     } else {
         ctx.data.changed(key, Class::Hash, "hexpire");
+        tell_fields(&ctx.data, key, "hexpire", &touched);
         log_expiry(&mut ctx.data, key, at, &touched);
     }
     Ok(())
@@ -381,6 +384,7 @@ fn hpersist(ctx: &mut Ctx<'_>) -> Result {
         write_all(ctx, fields.len(), -2);
     } else if !touched.is_empty() {
         ctx.data.changed(key, Class::Hash, "hpersist");
+        tell_fields(&ctx.data, key, "hpersist", &touched);
         log_persist(&mut ctx.data, key, &touched);
     }
     Ok(())

@@ -19,7 +19,7 @@ use super::expire::{
 use super::read::write_values;
 use super::{
     GROW_FAST, INSERTS, Names, UPDATES_READS, WRITE_FAST, hash_mut, hash_view, log_removal,
-    log_values, new_hash, note_expired, now_ms, read_hash,
+    log_values, new_hash, note_expired, now_ms, read_hash, tell_fields,
 };
 use crate::collection::{self, write_entry};
 
@@ -209,14 +209,17 @@ fn hgetex(ctx: &mut Ctx<'_>) -> Result {
     match at {
         Some(_) if is_past => {
             collection::changed(&mut ctx.data, key, left, Class::Hash, "hexpired");
+            tell_fields(&ctx.data, key, "hexpired", &touched);
             log_removal(&mut ctx.data, key, &touched);
         }
         Some(at) => {
             ctx.data.changed(key, Class::Hash, "hexpire");
+            tell_fields(&ctx.data, key, "hexpire", &touched);
             log_expiry(&mut ctx.data, key, at, &touched);
         }
         None => {
             ctx.data.changed(key, Class::Hash, "hpersist");
+            tell_fields(&ctx.data, key, "hpersist", &touched);
             log_persist(&mut ctx.data, key, &touched);
         }
     }
@@ -282,7 +285,9 @@ fn set_in_the_past(ctx: &mut Ctx<'_>, key: Key<'_>, pairs: &[&[u8]]) -> Result {
         Ok(())
     })?;
     ctx.data.tell(key, Class::Hash, "hset");
+    tell_fields(&ctx.data, key, "hset", &names(pairs));
     ctx.data.tell(key, Class::Hash, "hexpire");
+    tell_fields(&ctx.data, key, "hexpire", &names(pairs));
     match edited {
         Some(((), left)) if !gone.is_empty() => {
             collection::changed(&mut ctx.data, key, left, Class::Hash, "hexpired");
@@ -290,6 +295,7 @@ fn set_in_the_past(ctx: &mut Ctx<'_>, key: Key<'_>, pairs: &[&[u8]]) -> Result {
         }
         _ => ctx.data.tell(key, Class::Hash, "hexpired"),
     }
+    tell_fields(&ctx.data, key, "hexpired", &names(pairs));
     Ok(())
 }
 
@@ -305,7 +311,9 @@ fn set_until(ctx: &mut Ctx<'_>, key: Key<'_>, pairs: &[&[u8]], at: Millis) -> Re
         Ok(())
     })?;
     ctx.data.changed(key, Class::Hash, "hset");
+    tell_fields(&ctx.data, key, "hset", &names(pairs));
     ctx.data.tell(key, Class::Hash, "hexpire");
+    tell_fields(&ctx.data, key, "hexpire", &names(pairs));
     log_values(&mut ctx.data, key, pairs);
     log_expiry(&mut ctx.data, key, at, &names(pairs));
     Ok(())
@@ -322,6 +330,7 @@ fn set_for_good(ctx: &mut Ctx<'_>, key: Key<'_>, pairs: &[&[u8]]) -> Result {
         Ok(())
     })?;
     ctx.data.changed(key, Class::Hash, "hset");
+    tell_fields(&ctx.data, key, "hset", &names(pairs));
     log_values(&mut ctx.data, key, pairs);
     Ok(())
 }
@@ -344,6 +353,7 @@ fn set_keeping(ctx: &mut Ctx<'_>, key: Key<'_>, pairs: &[&[u8]]) -> Result {
         Ok(())
     })?;
     ctx.data.changed(key, Class::Hash, "hset");
+    tell_fields(&ctx.data, key, "hset", &names(pairs));
     if !any_expires {
         log_values(&mut ctx.data, key, pairs);
         return Ok(());
@@ -365,7 +375,7 @@ fn hgetdel(ctx: &mut Ctx<'_>) -> Result {
     let (key, now) = (ctx.key(1), now_ms(ctx));
     let reply = &mut ctx.reply;
     let mut gone: Names<'_> = SmallVec::new();
-    let mut expired = 0;
+    let mut expired: Names<'_> = SmallVec::new();
     let edited = ctx.data.edit(key, None, |value, _, _| {
         let hash = hash_mut(value)?;
         reply.array(fields.len());
@@ -377,7 +387,7 @@ fn hgetdel(ctx: &mut Ctx<'_>) -> Result {
                 }
                 Some(found) if found.is_expired(now) => {
                     reply.null();
-                    expired += 1;
+                    expired.push(field);
                 }
                 Some(found) => write_entry(reply, found.value),
             }
@@ -394,12 +404,14 @@ fn hgetdel(ctx: &mut Ctx<'_>) -> Result {
         return Ok(());
     }
     let mut left = left;
-    if gone.len() > expired {
+    if gone.len() > expired.len() {
         collection::changed(&mut ctx.data, key, left, Class::Hash, "hdel");
+        let deleted = gone.iter().copied().filter(|field| !expired.contains(field));
+        ctx.data.tell_parts(key, Class::Hash, "hdel", deleted);
         left = Left::Changed;
     }
-    if expired > 0 {
-        note_expired(&mut ctx.data, key, left, expired);
+    if !expired.is_empty() {
+        note_expired(&mut ctx.data, key, left, &expired);
     }
     log_removal(&mut ctx.data, key, &gone);
     Ok(())

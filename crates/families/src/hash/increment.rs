@@ -11,7 +11,7 @@ use ochre_command::data::Class;
 use ochre_command::outcome::{self, ReplyError, Result};
 use ochre_command::spec::{CommandSpec, Group, KeySpec};
 
-use super::{GROW_FAST, UPDATES_READS, hash_mut, log_values, new_hash, now_ms};
+use super::{GROW_FAST, UPDATES_READS, hash_mut, log_values, new_hash, now_ms, tell_fields};
 
 /// The rows of this file.
 pub const COMMANDS: &[CommandSpec] = &[
@@ -77,6 +77,7 @@ fn hincrby(ctx: &mut Ctx<'_>) -> Result {
     })?;
     if let Some(((sum, before), _)) = edited {
         ctx.data.changed(key, Class::Hash, "hincrby");
+        tell_fields(&ctx.data, key, "hincrby", &[field]);
         if before == Before::Expired {
             let text = format_i64(sum, &mut digits);
             log_values(&mut ctx.data, key, &[field, text]);
@@ -113,6 +114,7 @@ fn hincrbyfloat(ctx: &mut Ctx<'_>) -> Result {
     })?;
     if let Some((before, _)) = edited {
         ctx.data.changed(key, Class::Hash, "hincrbyfloat");
+        tell_fields(&ctx.data, key, "hincrbyfloat", &[field]);
         if before == Before::Expiring {
             let effect = [b"HSETEX", key.name, b"KEEPTTL", b"FIELDS", b"1", field, &text];
             ctx.data.effect(effect.iter());

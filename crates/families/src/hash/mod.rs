@@ -120,15 +120,22 @@ pub fn drop_expired_fields(data: &mut Data<'_>, key: Key<'_>, most: usize) -> us
     if !names.is_empty() {
         let fields: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
         log_removal(data, key, &fields);
-        note_expired(data, key, left, fields.len());
+        note_expired(data, key, left, &fields);
     }
     names.len()
 }
 
+/// Tells who wants to hear of fields which ones an event was about.
+#[inline]
+fn tell_fields(data: &Data<'_>, key: Key<'_>, event: &'static str, fields: &[&[u8]]) {
+    data.tell_parts(key, Class::Hash, event, fields.iter().copied());
+}
+
 /// Counts fields that had expired and are removed now, and tells of them.
-fn note_expired(data: &mut Data<'_>, key: Key<'_>, left: Left, fields: usize) {
-    data.work.counts.expired_fields += fields as u64;
+fn note_expired(data: &mut Data<'_>, key: Key<'_>, left: Left, fields: &[&[u8]]) {
+    data.work.counts.expired_fields += fields.len() as u64;
     data.tell(key, Class::Hash, "hexpired");
+    tell_fields(data, key, "hexpired", fields);
     if left == Left::Nothing {
         data.tell(key, Class::Generic, "del");
     }

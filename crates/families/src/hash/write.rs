@@ -6,7 +6,8 @@ use ochre_command::outcome::{self, Result};
 use ochre_command::spec::{CommandSpec, Group, KeyFlags, KeySpec};
 
 use super::{
-    GROW_FAST, INSERTS, UPDATES, WRITE_FAST, hash_mut, log_values, new_hash, note_expired, now_ms,
+    GROW_FAST, INSERTS, Names, UPDATES, WRITE_FAST, hash_mut, log_values, new_hash, note_expired,
+    now_ms, tell_fields,
 };
 use crate::collection;
 
@@ -83,6 +84,7 @@ fn set_fields(ctx: &mut Ctx<'_>) -> Result<usize> {
         Ok(added)
     })?;
     ctx.data.changed(key, Class::Hash, "hset");
+    ctx.data.tell_parts(key, Class::Hash, "hset", pairs.iter().copied().step_by(2));
     Ok(edited.map_or(0, |(added, _)| added))
 }
 
@@ -104,6 +106,7 @@ fn hsetnx(ctx: &mut Ctx<'_>) -> Result {
     let set = matches!(edited, Some((true, _)));
     if set {
         ctx.data.changed(key, Class::Hash, "hset");
+        tell_fields(&ctx.data, key, "hset", &[field]);
         if had_expired {
             log_values(&mut ctx.data, key, &[field, text]);
         }
@@ -115,30 +118,28 @@ fn hsetnx(ctx: &mut Ctx<'_>) -> Result {
 fn hdel(ctx: &mut Ctx<'_>) -> Result {
     let (key, now) = (ctx.key(1), now_ms(ctx));
     let fields = &ctx.args[2..];
-    let mut expired = 0;
+    let (mut deleted, mut expired): (Names<'_>, Names<'_>) = Default::default();
     let edited = ctx.data.edit(key, None, |value, _, _| {
         let hash = hash_mut(value)?;
-        let mut removed = 0;
         for field in fields {
             match hash.take(field) {
                 None => {}
-                Some(at) if at != 0 && at < now => expired += 1,
-                Some(_) => removed += 1,
+                Some(at) if at != 0 && at < now => expired.push(*field),
+                Some(_) => deleted.push(*field),
             }
         }
-        Ok(removed)
+        Ok(())
     })?;
-    let mut removed = 0;
-    if let Some((live, left)) = edited {
-        removed = live;
-        if live > 0 {
-            ctx.data.work.counts.expired_fields += expired as u64;
+    if let Some(((), left)) = edited {
+        if !deleted.is_empty() {
+            ctx.data.work.counts.expired_fields += expired.len() as u64;
             collection::changed(&mut ctx.data, key, left, Class::Hash, "hdel");
-        } else if expired > 0 {
+            tell_fields(&ctx.data, key, "hdel", &deleted);
+        } else if !expired.is_empty() {
             ctx.data.effect(ctx.args.iter());
-            note_expired(&mut ctx.data, key, left, expired);
+            note_expired(&mut ctx.data, key, left, &expired);
         }
     }
-    ctx.reply.integer(removed);
+    ctx.reply.integer(deleted.len() as i64);
     Ok(())
 }

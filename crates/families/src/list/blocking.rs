@@ -1,21 +1,22 @@
-//! List commands that wait for an element: BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH.
+//! List commands that wait for an element: BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH; and for several:
+//! BLMOVEM, which with EXACTLY is not served before there are enough ([`is_enough`]), while those behind it are.
 //!
 //! A handler first tries to answer. When no key holds anything it says how it wants to wait, by the
 //! command that is to run once a key is ready; it runs in its place in the queue, finds the element
 //! and answers by the same handler. Where waiting is not allowed it answers that there is nothing.
 //! What is logged is the command without the wait: LPOP, RPOP, LMOVE, RPOPLPUSH.
 
-use ochre_command::Ctx;
 use ochre_command::args;
 use ochre_command::ctx::{Block, OnTimeout};
 use ochre_command::outcome::Result;
 use ochre_command::spec::{CommandSpec, Flags, Group, KeySpec};
+use ochre_command::{Ctx, Data, Key};
 use ochre_types::list::End;
 use ochre_types::value::Type;
 
 use super::ends::{MultiPop, pop_one};
-use super::moves::move_element;
-use super::{GROW, INSERTS, TAKES, end, end_word, pop_names};
+use super::moves::{Several, move_element, move_several};
+use super::{GROW, INSERTS, TAKES, end, end_word, list_view, pop_names};
 
 const WAITS: Flags = Flags::WRITE.union(Flags::BLOCKING);
 
@@ -52,6 +53,16 @@ pub const COMMANDS: &[CommandSpec] = &[
             "Moves an element from one list to another and returns it, waiting for it if need be.",
             "O(1)",
             "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
+        ),
+    CommandSpec::new("blmovem", -6, GROW.union(Flags::BLOCKING), Group::List, blmovem)
+        .keys(&[KeySpec::one(1, TAKES), KeySpec::one(2, INSERTS)])
+        .docs(
+            "8.10.0",
+            "Moves several elements from one list to another and returns them, waiting for them if \
+             need be.",
+            "O(N) where N is the number of elements moved.",
+            "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout \
+             [<COUNT count | EXACTLY exactly> <OBO | BULK>]",
         ),
     CommandSpec::new("brpoplpush", 4, GROW.union(Flags::BLOCKING), Group::List, brpoplpush)
         .keys(&[KeySpec::one(1, TAKES), KeySpec::one(2, INSERTS)])
@@ -180,6 +191,42 @@ fn blmove(ctx: &mut Ctx<'_>) -> Result {
     Ok(())
 }
 
+fn blmovem(ctx: &mut Ctx<'_>) -> Result {
+    let several = Several::parse(ctx.args, 6)?;
+    let deadline = args::deadline(ctx.arg(5), ctx.now().unix_ms)?;
+    if move_several(ctx, several)? {
+        return Ok(());
+    }
+    let (source, target) = (ctx.arg(1), ctx.arg(2));
+    let count = several.count.to_string();
+    let mut serve: Vec<&[u8]> =
+        vec![b"BLMOVEM", b"", target, end_word(several.from), end_word(several.to), b"0"];
+    serve.extend(several.words(count.as_bytes()));
+    wait(
+        ctx,
+        &Wait {
+            keys: &[source],
+            also: &[target],
+            serve: &serve,
+            key_at: 1,
+            deadline,
+            refused: OnTimeout::NullArray,
+        },
+    );
+    Ok(())
+}
+
+/// Whether the list under `key` holds what a waiting command wants: its claim cannot be taken back. Only
+/// BLMOVEM wants more than one element.
+pub fn is_enough(data: &mut Data<'_>, key: Key<'_>, args: &[Vec<u8>]) -> bool {
+    if !args.first().is_some_and(|name| args::is(name, "blmovem")) {
+        return true;
+    }
+    let words: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+    let len = data.peek(key).map(list_view).and_then(Result::ok).map_or(0, |list| list.len());
+    Several::parse(&words, 6).is_ok_and(|several| several.fits(len))
+}
+
 fn brpoplpush(ctx: &mut Ctx<'_>) -> Result {
     let deadline = args::deadline(ctx.arg(3), ctx.now().unix_ms)?;
     let (source, target) = (ctx.arg(1), ctx.arg(2));
@@ -238,6 +285,7 @@ mod tests {
             "BRPOP a b 1",
             "BLMPOP 0 2 a b RIGHT",
             "BLMOVE a s LEFT LEFT 0",
+            "BLMOVEM a s LEFT LEFT 0",
             "BRPOPLPUSH a s 0.01",
         ] {
             assert_eq!(bench.run(line), "", "{line}");
@@ -254,6 +302,14 @@ mod tests {
             ("BRPOP a 1.5", "a", "", "BRPOP * 0", 1),
             ("blmpop 0 2 a b right COUNT 3", "a b", "", "BLMPOP 0 1 * RIGHT COUNT 3", 3),
             ("BLMOVE a b left right 0", "a", "b", "BLMOVE * b LEFT RIGHT 0", 1),
+            ("BLMOVEM a b left right 0", "a", "b", "BLMOVEM * b LEFT RIGHT 0 COUNT 1 OBO", 1),
+            (
+                "blmovem a b right left 0 exactly 2 bulk",
+                "a",
+                "b",
+                "BLMOVEM * b RIGHT LEFT 0 EXACTLY 2 BULK",
+                1,
+            ),
             ("BRPOPLPUSH a a 0", "a", "a", "BRPOPLPUSH * a 0", 1),
         ] {
             bench.run(line);
@@ -291,6 +347,7 @@ mod tests {
             ("BRPOP a 0", "*-1|"),
             ("BLMPOP 0 1 a LEFT", "*-1|"),
             ("BLMOVE a b LEFT LEFT 0", "$-1|"),
+            ("BLMOVEM a b LEFT LEFT 0 COUNT 2 OBO", "*-1|"),
             ("BRPOPLPUSH a b 0", "$-1|"),
         ] {
             bench.protocol = Protocol::Resp2;
@@ -322,6 +379,9 @@ mod tests {
             ("BLPOP s 1e300", "timeout is out of range"),
             ("BLMOVE l m LEFT UP x", "syntax error"),
             ("BLMOVE l m LEFT LEFT x", "timeout is not a float or out of range"),
+            ("BLMOVEM l m LEFT LEFT x", "timeout is not a float or out of range"),
+            ("BLMOVEM l m LEFT LEFT x COUNT 0 OBO", "count should be greater than 0"),
+            ("BLMOVEM l m LEFT LEFT 0 COUNT 2", "syntax error"),
             ("BRPOPLPUSH l m x", "timeout is not a float or out of range"),
             ("BLMPOP x 0 l LEFT", "numkeys should be greater than 0"),
             ("BLMPOP x 1 l UP", "syntax error"),

@@ -112,20 +112,21 @@ pub(super) fn move_element(ctx: &mut Ctx<'_>, from: End, to: End) -> Result<bool
 
 /// What LMOVEM moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Several {
-    from: End,
-    to: End,
-    count: usize,
+pub(super) struct Several {
+    pub(super) from: End,
+    pub(super) to: End,
+    pub(super) count: usize,
     /// Fewer than `count` are not moved.
-    exactly: bool,
+    pub(super) exactly: bool,
     /// One by one, else as a block.
     one_by_one: bool,
 }
 
 impl Several {
-    fn parse(args: &[&[u8]]) -> Result<Self> {
-        let mut cursor = Cursor::new(args, 3);
-        let (from, to) = (end(cursor.need()?)?, end(cursor.need()?)?);
+    /// The ends stand at 3 and 4, the options from `options` on.
+    pub(super) fn parse(args: &[&[u8]], options: usize) -> Result<Self> {
+        let (from, to) = (end(args[3])?, end(args[4])?);
+        let mut cursor = Cursor::new(args, options);
         if cursor.left() == 0 {
             return Ok(Self { from, to, count: 1, exactly: false, one_by_one: true });
         }
@@ -143,6 +144,20 @@ impl Several {
             .filter(|count| *count > 0)
             .ok_or(collection::COUNT)?;
         Ok(Self { from, to, count, exactly, one_by_one })
+    }
+
+    /// The words that say so, with a count.
+    pub(super) fn words(self, count: &[u8]) -> [&[u8]; 3] {
+        [
+            if self.exactly { b"EXACTLY" } else { b"COUNT" },
+            count,
+            if self.one_by_one { b"OBO" } else { b"BULK" },
+        ]
+    }
+
+    /// Whether a list of so many elements is enough.
+    pub(super) fn fits(self, len: usize) -> bool {
+        len > 0 && (!self.exactly || len >= self.count)
     }
 
     /// Brings elements from the order in which they were taken into that in which they will lie.
@@ -164,19 +179,27 @@ impl Several {
 }
 
 fn lmovem(ctx: &mut Ctx<'_>) -> Result {
-    let several = Several::parse(ctx.args)?;
-    let (source, target) = (ctx.key(1), ctx.key(2));
-    let len = match ctx.data.peek(source) {
-        None => 0,
-        Some(stored) => list_view(stored)?.len(),
-    };
-    if len == 0 || (several.exactly && len < several.count) {
+    let several = Several::parse(ctx.args, 5)?;
+    if !move_several(ctx, several)? {
         if several.exactly {
             ctx.reply.null_array();
         } else {
             ctx.reply.empty_array();
         }
-        return Ok(());
+    }
+    Ok(())
+}
+
+/// Moves elements from the list at argument 1 to that at argument 2 and answers them. `false` when there
+/// are not enough, and nothing is written then.
+pub(super) fn move_several(ctx: &mut Ctx<'_>, several: Several) -> Result<bool> {
+    let (source, target) = (ctx.key(1), ctx.key(2));
+    let len = match ctx.data.peek(source) {
+        None => 0,
+        Some(stored) => list_view(stored)?.len(),
+    };
+    if !several.fits(len) {
+        return Ok(false);
     }
     ctx.data.peek(target).map(list_view).transpose()?;
     let block = move_block(ctx, source, target, several, several.count.min(len))?;
@@ -184,7 +207,7 @@ fn lmovem(ctx: &mut Ctx<'_>) -> Result {
     for element in &block {
         ctx.reply.bulk(element);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Moves `count` elements, of which there are so many, and gives them as they lie in the target.

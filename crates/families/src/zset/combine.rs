@@ -46,14 +46,14 @@ pub const COMMANDS: &[CommandSpec] = &[
         "6.2.0",
         "Gives the union of sorted sets.",
         UNION_COST,
-        "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] \
+        "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>] \
          [WITHSCORES]",
     ),
     CommandSpec::new("zinter", -3, READ, Group::SortedSet, zinter).keys(INPUTS).docs(
         "6.2.0",
         "Gives the intersection of sorted sets.",
         INTER_COST,
-        "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] \
+        "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>] \
          [WITHSCORES]",
     ),
     CommandSpec::new("zdiff", -3, READ, Group::SortedSet, zdiff).keys(INPUTS).docs(
@@ -67,14 +67,14 @@ pub const COMMANDS: &[CommandSpec] = &[
         "Stores the union of sorted sets under a key.",
         UNION_COST,
         "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] \
-         [AGGREGATE <SUM | MIN | MAX>]",
+         [AGGREGATE <SUM | MIN | MAX | COUNT>]",
     ),
     CommandSpec::new("zinterstore", -4, WRITE, Group::SortedSet, zinterstore).keys(STORES).docs(
         "2.0.0",
         "Stores the intersection of sorted sets under a key.",
         INTER_COST,
         "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] \
-         [AGGREGATE <SUM | MIN | MAX>]",
+         [AGGREGATE <SUM | MIN | MAX | COUNT>]",
     ),
     CommandSpec::new("zdiffstore", -4, WRITE, Group::SortedSet, zdiffstore).keys(STORES).docs(
         "6.2.0",
@@ -104,14 +104,16 @@ enum Aggregate {
     Sum,
     Min,
     Max,
+    /// The number of inputs that have the member: the sum of their weights.
+    Count,
 }
 
 impl Aggregate {
     /// Infinities of both signs add up to 0, as upstream has it.
     fn of(self, a: f64, b: f64) -> f64 {
         match self {
-            Self::Sum if (a + b).is_nan() => 0.0,
-            Self::Sum => a + b,
+            Self::Sum | Self::Count if (a + b).is_nan() => 0.0,
+            Self::Sum | Self::Count => a + b,
             Self::Min => {
                 if b < a {
                     b
@@ -264,6 +266,7 @@ fn aggregate(word: &[u8]) -> Result<Aggregate> {
         () if is(word, "sum") => Ok(Aggregate::Sum),
         () if is(word, "min") => Ok(Aggregate::Min),
         () if is(word, "max") => Ok(Aggregate::Max),
+        () if is(word, "count") => Ok(Aggregate::Count),
         () => Err(outcome::SYNTAX),
     }
 }
@@ -305,6 +308,8 @@ struct Source<'a> {
     members: Members<'a>,
     len: usize,
     weight: f64,
+    /// The weight stands for the score.
+    is_counted: bool,
 }
 
 /// The text of a member that its set holds as an integer, and its length.
@@ -328,7 +333,8 @@ fn sources<'d>(
                 Members::Set(set) => set.len(),
             };
             let weight = options.weights.get::<usize>(at).copied().unwrap_or(1.0);
-            Source { members, len, weight }
+            let is_counted = options.aggregate == Aggregate::Count;
+            Source { members, len, weight, is_counted }
         })
         .collect();
     if operation != Operation::Diff {
@@ -393,6 +399,9 @@ impl<'a> Source<'a> {
 
     /// A score with the weight; 0 where the product is no number.
     fn weigh(&self, score: f64) -> f64 {
+        if self.is_counted {
+            return self.weight;
+        }
         let product = score * self.weight;
         if product.is_nan() { 0.0 } else { product }
     }
@@ -506,6 +515,8 @@ mod tests {
                 ("AGGREGATE MIN", ["x1", "y2", "z3", "w30"]),
                 ("AGGREGATE max", ["x1", "y10", "z20", "w30"]),
                 ("WEIGHTS 100 1", ["w30", "x100", "y210", "z320"]),
+                ("AGGREGATE COUNT", ["w1", "x1", "y2", "z2"]),
+                ("WEIGHTS 2 -5 AGGREGATE count", ["w-5", "y-3", "z-3", "x2"]),
             ] {
                 let reply = bench.run(&format!("ZUNION 2 a b {options} WITHSCORES"));
                 let parts: Vec<&str> = reply.split('|').skip(2).step_by(2).collect();
@@ -568,6 +579,8 @@ mod tests {
         assert_eq!(bench.run("ZUNION 2 p n WITHSCORES"), "*2|$1|x|$1|0|");
         assert_eq!(bench.run("ZINTER 2 p p WEIGHTS 0 1 WITHSCORES"), "*2|$1|x|$3|inf|");
         assert_eq!(bench.run("ZUNION 2 p n WEIGHTS 1 -1 WITHSCORES"), "*2|$1|x|$3|inf|");
+        let counted = "ZINTER 2 p n WEIGHTS inf -inf AGGREGATE COUNT WITHSCORES";
+        assert_eq!(bench.run(counted), "*2|$1|x|$1|0|");
     }
 
     #[test]
@@ -619,7 +632,7 @@ mod tests {
                 .map(|(member, score)| Entry { member: member.as_bytes(), score }),
             &limits,
         );
-        let source = |members, len| Source { members, len, weight: 1.0 };
+        let source = |members, len| Source { members, len, weight: 1.0, is_counted: false };
         let sources = [
             source(Members::Set(ints.view()), 3),
             source(Members::Set(words.view()), 3),

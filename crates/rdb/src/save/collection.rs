@@ -21,17 +21,18 @@ pub(super) fn list(out: &mut Vec<u8>, list: ListRef<'_>, dialect: &Dialect) -> u
     match list {
         ListRef::Packed(bytes) => {
             put_len(out, 1);
-            page(out, bytes, dialect);
+            put_page(out, bytes, dialect);
         }
         ListRef::Pages(list) => {
             put_len(out, list.pages().len() as u64);
-            list.pages().for_each(|bytes| page(out, bytes, dialect));
+            list.pages().for_each(|bytes| put_page(out, bytes, dialect));
         }
     }
     kind::LIST_QUICKLIST_2
 }
 
-fn page(out: &mut Vec<u8>, bytes: &[u8], dialect: &Dialect) {
+/// Appends a page of a list: a packed sequence.
+pub(super) fn put_page(out: &mut Vec<u8>, bytes: &[u8], dialect: &Dialect) {
     let older = dialect.version() <= Dialect::REDIS_7_0.version();
     if bytes.len() > if older { PLAIN_ABOVE_7_0 } else { PLAIN_ABOVE }
         && let Some((Entry::Str(text), after)) = packed::entry_at(bytes, 0)

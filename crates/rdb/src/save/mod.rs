@@ -16,6 +16,8 @@
 //! sketch                       MODULE: see the file on sketches
 //! ```
 //!
+//! A large collection can also be saved part by part while it changes: see [`PartsEncoder`].
+//!
 //! A hash whose fields expire is saved in Redis 8's form where the dialect is too old to have one: its
 //! readers refuse it, which is better than a loss that nobody sees. Fields past their time are saved.
 //!
@@ -23,8 +25,10 @@
 //! a listpack. Source: see [`format`](mod@crate::format).
 
 mod collection;
+mod parts;
 mod stream;
 
+pub use self::parts::PartsEncoder;
 pub(crate) use self::stream::NOBODY;
 use ochre_base::lzf;
 use ochre_base::num::{I64_TEXT_MAX, format_i64, parse_i64};
@@ -49,6 +53,15 @@ pub fn encode_key(
     meta: &KeyMeta,
     dialect: &Dialect,
 ) {
+    put_meta(out, meta);
+    let type_at = out.len();
+    out.push(0);
+    put_string(out, key, dialect);
+    out[type_at] = save_value(out, value, dialect);
+}
+
+/// Appends what stands before a key's type.
+fn put_meta(out: &mut Vec<u8>, meta: &KeyMeta) {
     if let Some(at_ms) = meta.expire_at_ms {
         out.push(opcode::EXPIRE_MS);
         out.extend_from_slice(&at_ms.to_le_bytes());
@@ -60,10 +73,6 @@ pub fn encode_key(
     if let Some(frequency) = meta.frequency {
         out.extend_from_slice(&[opcode::FREQUENCY, frequency]);
     }
-    let type_at = out.len();
-    out.push(0);
-    put_string(out, key, dialect);
-    out[type_at] = save_value(out, value, dialect);
 }
 
 /// Appends a value, and gives its type's number, which stands elsewhere.

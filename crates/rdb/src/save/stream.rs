@@ -17,7 +17,8 @@
 //! without name that was never seen ([`NOBODY`]), which loading removes again. What is remembered of
 //! producers' messages (XADD IDMP) has no place in any published form and is not saved.
 
-use ochre_types::stream::{Group, Stream, StreamId};
+use ochre_types::capture::{GroupHead, StreamHead};
+use ochre_types::stream::{Block, Group, Pending, Stream, StreamId};
 
 use super::{put_len, put_string};
 use crate::format::{Dialect, kind};
@@ -29,22 +30,46 @@ pub(crate) const NOBODY: &[u8] = b"";
 /// Appends a stream; gives its type.
 pub(super) fn save(out: &mut Vec<u8>, stream: &Stream, dialect: &Dialect) -> u8 {
     put_len(out, stream.blocks().len() as u64);
-    for block in stream.blocks() {
-        put_string(out, &id_bytes(block.master()), dialect);
-        put_string(out, &block.listpack(), dialect);
-    }
-    put_len(out, stream.len());
-    put_id(out, stream.last_id);
-    put_id(out, stream.first_id());
-    put_id(out, stream.max_deleted_id);
-    put_len(out, stream.entries_added);
+    stream.blocks().for_each(|block| put_block(out, block, dialect));
+    put_tail(out, &stream.head());
     let third = dialect.version() > Dialect::REDIS_7_0.version();
-    put_len(out, stream.groups().len() as u64);
     for (name, group) in stream.groups() {
-        put_string(out, name, dialect);
+        put_group_head(out, &group.head(name), dialect);
         put_group(out, group, third, dialect);
     }
     if third { kind::STREAM_3 } else { kind::STREAM_2 }
+}
+
+/// Appends a block.
+pub(super) fn put_block(out: &mut Vec<u8>, block: &Block, dialect: &Dialect) {
+    put_string(out, &id_bytes(block.master()), dialect);
+    put_string(out, &block.listpack(), dialect);
+}
+
+/// Appends what stands between the blocks and the groups.
+pub(super) fn put_tail(out: &mut Vec<u8>, head: &StreamHead) {
+    put_len(out, head.len);
+    put_id(out, head.last_id);
+    put_id(out, head.first_id);
+    put_id(out, head.max_deleted_id);
+    put_len(out, head.entries_added);
+    put_len(out, head.groups as u64);
+}
+
+/// Appends what stands before a group's pending entries.
+pub(super) fn put_group_head(out: &mut Vec<u8>, head: &GroupHead, dialect: &Dialect) {
+    put_string(out, &head.name, dialect);
+    put_id(out, head.last_id);
+    put_len(out, head.entries_read.map_or(u64::MAX, |read| read as u64));
+    put_len(out, head.pending as u64);
+}
+
+/// Appends a pending entry.
+pub(super) fn put_pending(out: &mut Vec<u8>, id: StreamId, pending: &Pending) {
+    out.extend_from_slice(&id_bytes(id));
+    let delivered_ms = if pending.owner.is_none() { 0 } else { pending.delivered_ms };
+    out.extend_from_slice(&delivered_ms.to_le_bytes());
+    put_len(out, pending.deliveries as u64);
 }
 
 fn put_id(out: &mut Vec<u8>, id: StreamId) {
@@ -56,16 +81,11 @@ fn id_bytes(id: StreamId) -> [u8; 16] {
     (u128::from(id.ms) << 64 | u128::from(id.seq)).to_be_bytes()
 }
 
+/// Appends a group's pending entries and consumers.
 fn put_group(out: &mut Vec<u8>, group: &Group, third: bool, dialect: &Dialect) {
-    put_id(out, group.last_id);
-    put_len(out, group.entries_read.map_or(u64::MAX, |read| read as u64));
-    put_len(out, group.pending_count() as u64);
     let mut ownerless = Vec::new();
     for (id, pending) in group.pending_in(StreamId::MIN..=StreamId::MAX) {
-        out.extend_from_slice(&id_bytes(id));
-        let delivered_ms = if pending.owner.is_none() { 0 } else { pending.delivered_ms };
-        out.extend_from_slice(&delivered_ms.to_le_bytes());
-        put_len(out, pending.deliveries as u64);
+        put_pending(out, id, pending);
         if pending.owner.is_none() {
             ownerless.push(id);
         }
@@ -87,7 +107,8 @@ fn put_group(out: &mut Vec<u8>, group: &Group, third: bool, dialect: &Dialect) {
     }
 }
 
-fn put_consumer(
+/// Appends a consumer with the ids of what it has not acknowledged.
+pub(super) fn put_consumer(
     out: &mut Vec<u8>,
     name: &[u8],
     (seen_ms, active_ms): (i64, i64),

@@ -10,6 +10,7 @@ use ochre_engine::commands::migrate::{self, Round};
 use ochre_engine::engine::Pause;
 use ochre_engine::mailbox::Message;
 use ochre_engine::session::Blocked;
+use ochre_engine::slowlog::consider_served;
 use ochre_resp::Reply;
 
 use super::EventLoop;
@@ -28,7 +29,11 @@ impl EventLoop {
         if let Some(at) = blocked.deadline {
             self.io.timers.remove(&(at, client));
         }
+        let before = connection.output.pending();
         answer(connection, &blocked);
+        let replied = connection.output.pending().saturating_sub(before);
+        let Connection { session, output, .. } = &mut **connection;
+        consider_served(self.engine, &mut self.lp, session, output, blocked.row, replied);
         self.resume(index);
     }
 

@@ -58,8 +58,12 @@ impl Movers {
             None if queues.len() >= TARGETS => Some(round),
             None => {
                 let (queue, rounds) = mpsc::channel();
-                let mover =
-                    Mover { movers: Arc::clone(self), engine, address: address.clone(), wire: None };
+                let mover = Mover {
+                    movers: Arc::clone(self),
+                    engine,
+                    address: address.clone(),
+                    wire: None,
+                };
                 let thread = std::thread::Builder::new().name("migrate".into());
                 match thread.spawn(move || mover.run(&rounds)) {
                     Ok(_) => {
@@ -148,8 +152,7 @@ impl Mover {
             None => self.wire.insert(Wire::open(&target)?),
         };
         wire.wait_at_most(target.timeout)?;
-        let (greeting, count) =
-            round.greeting(wire.db.is_none(), wire.db != Some(target.db));
+        let (greeting, count) = round.greeting(wire.db.is_none(), wire.db != Some(target.db));
         wire.say(&greeting)?;
         for _ in 0..count {
             if let Err(refused) = wire.hear()? {

@@ -16,10 +16,11 @@ use ochre_config::Settings;
 use ochre_engine::engine::{Engine, LastSave};
 use ochre_keyspace::evict::AccessClock;
 use ochre_keyspace::shard::DbIndex;
-use ochre_keyspace::snapshot::{self, Capture};
+use ochre_keyspace::snapshot::{self, Capture, Walker};
 use ochre_rdb::{IoSink, RdbWriter};
 
 use super::capture::Records;
+use crate::clock::Clock;
 use crate::host::reason;
 use crate::log;
 
@@ -96,6 +97,10 @@ type Sizes = BTreeMap<DbIndex, (u64, u64)>;
 /// A snapshot that has begun: from here on it has to be walked to its end, whatever happens.
 struct Cut {
     records: Arc<Records>,
+    walker: Walker,
+    clock: Clock,
+    /// How long it took, waiting for the locks included.
+    cut_ns: u64,
     sizes: Sizes,
     /// The count of changes.
     dirty: u64,
@@ -128,7 +133,9 @@ impl Cut {
         let sizes = sizes(engine);
         let capture: Arc<dyn Capture> = Arc::clone(&records) as Arc<dyn Capture>;
         let mut origin = None;
-        let dirty = snapshot::cut(&engine.shards, &capture, || {
+        let clock = Clock::new();
+        let began_ns = clock.ticks_ns();
+        let (walker, dirty) = snapshot::cut(&engine.shards, &capture, || {
             at_cut();
             origin = engine.log.is_kept().then(|| {
                 let (offset, db) = engine.log.position();
@@ -136,7 +143,8 @@ impl Cut {
             });
             engine.all_stats().dirty
         });
-        Self { records, sizes, dirty, now, origin }
+        let cut_ns = clock.ticks_ns() - began_ns;
+        Self { records, walker, clock, cut_ns, sizes, dirty, now, origin }
     }
 
     /// Walks it to its end, into a file; gives the count of changes at the cut.
@@ -151,7 +159,7 @@ impl Cut {
             Ok(file) => file,
             Err(error) => {
                 self.records.give_up();
-                snapshot::walk(&engine.shards, || ());
+                self.walker.walk(&engine.shards, &|| 0, || self.records.discard());
                 return Err(error);
             }
         };
@@ -175,13 +183,12 @@ impl Cut {
         let origin = self.origin.as_ref().filter(|_| !is_aof_base);
         let mut result = header(engine, settings, self.now, (is_aof_base, origin), writer);
         let (mut current, mut synced) = (None, 0);
-        snapshot::walk(&engine.shards, || {
-            if result.is_err() || records.is_given_up() {
-                return;
-            }
+        let holds = self.walker.walk(&engine.shards, &|| self.clock.ticks_ns(), || {
             if engine.saves.is_cancelled() {
                 records.give_up();
-                return;
+            }
+            if result.is_err() || records.is_given_up() {
+                return records.discard();
             }
             result = drain(records, &self.sizes, &mut current, writer);
             if result.is_ok()
@@ -195,6 +202,16 @@ impl Cut {
                 records.give_up();
             }
         });
+        log::debug(&format!(
+            "Snapshot: the cut took {} us; {} holds of a lock took {} us, the longest {} us, {} of them \
+             more than {} us",
+            self.cut_ns / 1000,
+            holds.count,
+            holds.total_ns / 1000,
+            holds.longest_ns / 1000,
+            holds.long,
+            snapshot::LONG_NS / 1000,
+        ));
         result?;
         if records.is_given_up() {
             let cancelled = engine.saves.is_cancelled();
@@ -285,7 +302,7 @@ pub(crate) fn in_background(
     let began_s = now().unix_ms / 1000;
     let cut = (!holds_locks).then(|| Cut::take(engine, now(), || ()));
     // A thread that cannot be had takes its closure with it: what was cut is then walked here.
-    let records = cut.as_ref().map(|cut| Arc::clone(&cut.records));
+    let begun = cut.as_ref().map(|cut| (Arc::clone(&cut.records), cut.walker.clone()));
     let result = thread.spawn(move || {
         let saved = match cut {
             Some(cut) => save_cut(engine, cut, &now, true),
@@ -302,9 +319,9 @@ pub(crate) fn in_background(
             Ok(())
         }
         Err(error) => {
-            if let Some(records) = records {
+            if let Some((records, walker)) = begun {
                 records.give_up();
-                snapshot::walk(&engine.shards, || ());
+                walker.walk(&engine.shards, &|| 0, || records.discard());
             }
             engine.saves.end(began_s, None, true);
             Err(error)

@@ -19,8 +19,9 @@ use smallvec::SmallVec;
 
 use super::{Field, is_expired};
 use crate::arena::{Arena, Ref};
+use crate::capture::{ByHash, Capture, Copied, Head, Remains, Step};
 use crate::packed::Entry;
-use crate::table::{Keyed, Slot, Stage, Table};
+use crate::table::{Keyed, Slot, Stage, Table, position, prefetch};
 
 const HAS_EXPIRY: u8 = 1;
 const EXPIRY_BYTES: usize = 6;
@@ -30,6 +31,7 @@ const EXPIRY_BYTES: usize = 6;
 pub struct HashTable {
     arena: Arena,
     table: Table,
+    capture: Capture<ByHash>,
 }
 
 /// A block as it is read.
@@ -250,6 +252,7 @@ impl HashTable {
         choose: impl FnOnce(u64) -> u64,
     ) -> Option<u64> {
         let hash = hash(name);
+        self.keep(hash, name);
         let Some(slot) = self.slot(hash, name) else {
             self.insert(hash, name, value, choose(0));
             return None;
@@ -300,9 +303,11 @@ impl HashTable {
 
     /// Sets the expiry of the field `name`; 0 removes it. `false` when the field is absent.
     pub(super) fn set_expiry(&mut self, name: &[u8], expiry: u64) -> bool {
-        let Some(slot) = self.slot(hash(name), name) else {
+        let hash = hash(name);
+        let Some(slot) = self.slot(hash, name) else {
             return false;
         };
+        self.keep(hash, name);
         let block = self.block(self.table.value(slot));
         let (old_size, old_expiry) = (block.size, block.expiry);
         let value: SmallVec<[u8; 256]> = SmallVec::from_slice(block.value);
@@ -313,7 +318,9 @@ impl HashTable {
 
     /// Removes the field `name`; its expiry when it was there.
     pub(super) fn remove(&mut self, name: &[u8]) -> Option<u64> {
-        let slot = self.slot(hash(name), name)?;
+        let hash = hash(name);
+        let slot = self.slot(hash, name)?;
+        self.keep(hash, name);
         Some(self.remove_slot(slot))
     }
 
@@ -350,6 +357,7 @@ impl HashTable {
                 removed(name);
                 let slot = self.table.find(hash(name), |other| other == value);
                 if let Some(slot) = slot {
+                    self.keep_at(slot);
                     self.remove_slot(slot);
                 }
             }
@@ -387,6 +395,74 @@ impl HashTable {
             self.table.rewrite_segment(segment, |value| move_block(arena, Ref::from_raw(value)));
         }
         self.arena.end_compaction();
+    }
+
+    /// Before the field `name` changes, comes or goes: keeps it for the capture that is under way.
+    #[inline]
+    fn keep(&mut self, hash: u64, name: &[u8]) {
+        if self.capture.is_on() {
+            self.keep_for_capture(hash, name);
+        }
+    }
+
+    /// The same for the field at `slot`.
+    #[inline]
+    fn keep_at(&mut self, slot: Slot) {
+        if self.capture.is_on() {
+            let name: SmallVec<[u8; 256]> =
+                SmallVec::from_slice(self.block(self.table.value(slot)).name);
+            self.keep_for_capture(hash(&name), &name);
+        }
+    }
+
+    #[cold]
+    fn keep_for_capture(&mut self, hash: u64, name: &[u8]) {
+        let slot = self.slot(hash, name);
+        let Some(capture) = self.capture.0.as_mut() else { return };
+        if !capture.is_to_keep(position(hash), hash, name) {
+            return;
+        }
+        let Some(slot) = slot else { return capture.kept.keep(hash, name, None) };
+        let bytes = self.arena.bytes(Ref::from_raw(self.table.value(slot)));
+        let block = Block::read(bytes);
+        capture.kept.keep(hash, name, Some([&block.expiry.to_le_bytes(), block.value]));
+    }
+
+    /// See [`Value::begin_capture`](crate::value::Value::begin_capture).
+    pub(crate) fn begin_capture(&mut self) -> Head {
+        self.capture = Capture(Some(Box::default()));
+        Head::Hash { len: self.len(), earliest: self.earliest_expiry() }
+    }
+
+    /// See [`Value::capture_step`](crate::value::Value::capture_step).
+    pub(crate) fn capture_step(&mut self) -> Step {
+        let mut copied = Copied::new();
+        let mut next = 0;
+        if let Some(capture) = &self.capture.0 {
+            self.table.fetch_ahead(capture.cursor, |value| {
+                self.arena.bytes(Ref::from_raw(value)).first().into_iter().for_each(prefetch);
+            });
+        }
+        while let Some(capture) = self.capture.0.as_mut() {
+            let fields = Fields(&self.arena);
+            next = self.table.scan(capture.cursor, Fields(&self.arena), |value| {
+                let block = fields.block(value);
+                let hash = hash(block.name);
+                if capture.is_to_give(position(hash), hash, block.name) {
+                    copied.push(block.name, [&block.expiry.to_le_bytes(), block.value]);
+                }
+            });
+            if next == 0 || copied.is_full() {
+                break;
+            }
+            capture.cursor = next;
+        }
+        ByHash::step(&mut self.capture, copied, next)
+    }
+
+    /// See [`Value::end_capture`](crate::value::Value::end_capture).
+    pub(crate) fn end_capture(&mut self) -> Option<Remains> {
+        self.capture.end()
     }
 }
 

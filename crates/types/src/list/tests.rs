@@ -19,7 +19,7 @@ fn agree(list: &List, model: &VecDeque<Vec<u8>>) {
     assert_eq!(list.is_empty(), model.is_empty());
     assert!(list.pages.iter().all(|page| page.count() > 0));
     assert_eq!(list.pages.iter().map(|page| page.count()).sum::<usize>(), list.len());
-    for page in &list.pages {
+    for page in list.pages.iter() {
         assert!(packed::is_valid(page.bytes()));
         assert_eq!(packed::count(page.bytes()), page.count());
     }

@@ -79,9 +79,7 @@ impl<'a> ListRef<'a> {
                 None => return nothing,
             },
             Self::Pages(list) => match list.locate(start) {
-                Some(place) => {
-                    (Some(list), place.page, list.pages[place.page].bytes(), place.offset)
-                }
+                Some(place) => (Some(list), place.page, list.page_bytes(place.page), place.offset),
                 None => return nothing,
             },
         };

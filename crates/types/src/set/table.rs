@@ -16,9 +16,10 @@ use ochre_base::hash::hash;
 use smallvec::SmallVec;
 
 use crate::arena::{Arena, Ref};
+use crate::capture::{ByHash, Capture, Copied, Head, Remains, Step};
 use crate::hash::table::{read_varint, varint_width, write_varint};
 use crate::packed::{Entry, below};
-use crate::table::{Slot, Stage, Table};
+use crate::table::{Slot, Stage, Table, position, prefetch};
 
 /// Set in a scan's cursor once it is in the table of texts; cursors of tables are below 2^48.
 const IN_TEXTS: u64 = 1 << 48;
@@ -29,6 +30,7 @@ pub struct SetTable {
     integers: Table,
     texts: Table,
     arena: Arena,
+    capture: Capture<ByHash>,
 }
 
 /// A member's table and value.
@@ -120,6 +122,7 @@ impl SetTable {
             if self.integer_slot(hash, value).is_some() {
                 return false;
             }
+            self.keep(entry, false);
             self.integers.insert(hash, value, hash_integer);
             return true;
         }
@@ -129,6 +132,7 @@ impl SetTable {
         if self.text_slot(hash_of_text, text).is_some() {
             return false;
         }
+        self.keep(Entry::Str(text), false);
         let at = self.arena.alloc(varint_width(text.len()) + text.len());
         let block = self.arena.bytes_mut(at);
         let start = write_varint(block, 0, text.len());
@@ -142,13 +146,17 @@ impl SetTable {
     #[inline]
     pub(super) fn remove(&mut self, entry: Entry<'_>) -> bool {
         if let Some(value) = small_integer(entry) {
-            let slot = self.integer_slot(hash_integer(value), value);
-            slot.map(|slot| self.integers.remove(slot, hash_integer)).is_some()
+            let Some(slot) = self.integer_slot(hash_integer(value), value) else { return false };
+            self.keep(entry, true);
+            self.integers.remove(slot, hash_integer);
+            true
         } else {
             let mut room = [0; 20];
             let text = entry.text(&mut room);
-            let slot = self.text_slot(hash(text), text);
-            slot.map(|slot| self.remove_text(slot)).is_some()
+            let Some(slot) = self.text_slot(hash(text), text) else { return false };
+            self.keep(Entry::Str(text), true);
+            self.remove_text(slot);
+            true
         }
     }
 
@@ -161,6 +169,10 @@ impl SetTable {
 
     /// Removes the member `key`, which must be one.
     pub(super) fn remove_key(&mut self, key: Key) {
+        if self.capture.is_on() {
+            let member = self.entry(key).to_vec();
+            self.keep(Entry::of(&member), true);
+        }
         match key {
             Key::Integer(value) => {
                 if let Some(slot) = self.integer_slot(hash_integer(value), value) {
@@ -232,6 +244,74 @@ impl SetTable {
             self.texts.rewrite_segment(segment, |value| move_block(arena, Ref::from_raw(value)));
         }
         self.arena.end_compaction();
+    }
+
+    /// Before a member comes or goes: keeps for the capture that is under way whether it was there.
+    #[inline]
+    fn keep(&mut self, member: Entry<'_>, was_there: bool) {
+        if self.capture.is_on() {
+            self.keep_for_capture(member, was_there);
+        }
+    }
+
+    #[cold]
+    fn keep_for_capture(&mut self, member: Entry<'_>, was_there: bool) {
+        let Some(capture) = self.capture.0.as_mut() else { return };
+        let mut room = [0; 20];
+        let text = member.text(&mut room);
+        let hash = hash(text);
+        if capture.is_to_keep(position_of(member, hash), hash, text) {
+            capture.kept.keep(hash, text, was_there.then_some([&[], &[]]));
+        }
+    }
+
+    /// See [`Value::begin_capture`](crate::value::Value::begin_capture).
+    pub(crate) fn begin_capture(&mut self) -> Head {
+        self.capture = Capture(Some(Box::default()));
+        Head::Set(self.len())
+    }
+
+    /// See [`Value::capture_step`](crate::value::Value::capture_step).
+    pub(crate) fn capture_step(&mut self) -> Step {
+        let mut copied = Copied::new();
+        let mut next = 0;
+        // Integers are in the table itself.
+        if let Some(capture) = self.capture.0.as_ref().filter(|capture| capture.cursor >= IN_TEXTS)
+        {
+            self.texts.fetch_ahead(capture.cursor & !IN_TEXTS, |value| {
+                self.arena.bytes(Ref::from_raw(value)).first().into_iter().for_each(prefetch);
+            });
+        }
+        while let Some(capture) = &self.capture.0 {
+            let mut room = [0; 20];
+            next = self.scan(capture.cursor, |member| {
+                let text = member.text(&mut room);
+                let hash = hash(text);
+                if capture.is_to_give(position_of(member, hash), hash, text) {
+                    copied.push(text, [&[], &[]]);
+                }
+            });
+            if next == 0 || copied.is_full() {
+                break;
+            }
+            if let Some(capture) = &mut self.capture.0 {
+                capture.cursor = next;
+            }
+        }
+        ByHash::step(&mut self.capture, copied, next)
+    }
+
+    /// See [`Value::end_capture`](crate::value::Value::end_capture).
+    pub(crate) fn end_capture(&mut self) -> Option<Remains> {
+        self.capture.end()
+    }
+}
+
+/// Where a scan has a canonical member whose text has the hash `text_hash`.
+fn position_of(member: Entry<'_>, text_hash: u64) -> u64 {
+    match small_integer(member) {
+        Some(value) => position(hash_integer(value)),
+        None => position(text_hash) | IN_TEXTS,
     }
 }
 

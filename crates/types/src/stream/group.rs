@@ -17,11 +17,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use super::capture::PendingById;
 use super::id::StreamId;
+use crate::capture::Capture;
 
 /// A consumer's number within its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConsumerId(u32);
+
+impl ConsumerId {
+    /// The number itself.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
 
 /// An entry that was delivered and not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +82,7 @@ pub struct Group {
     consumers: Vec<Option<Consumer>>,
     names: BTreeMap<Box<[u8]>, ConsumerId>,
     by_time: Option<BTreeSet<(i64, StreamId)>>,
+    pub(super) capture: Capture<PendingById>,
 }
 
 impl Group {
@@ -124,9 +134,11 @@ impl Group {
         let id = self.names.remove(name)?;
         let consumer = self.consumers.get_mut(id.0 as usize)?.take()?;
         for entry in &consumer.pending {
-            if let Some(old) = self.pending.remove(entry)
-                && let Some(times) = &mut self.by_time
-            {
+            let Some(old) = self.pending.remove(entry) else { continue };
+            if let Some(capture) = &mut self.capture.0 {
+                capture.keep(*entry, Some(old));
+            }
+            if let Some(times) = &mut self.by_time {
                 times.remove(&(old.delivered_ms, *entry));
             }
         }
@@ -168,6 +180,9 @@ impl Group {
     /// Notes an entry as pending, or changes what is known of it, its owner included.
     pub fn pend(&mut self, id: StreamId, now: Pending) {
         let old = self.pending.insert(id, now);
+        if let Some(capture) = &mut self.capture.0 {
+            capture.keep(id, old);
+        }
         let old_owner = old.and_then(|old| old.owner);
         if old_owner != now.owner {
             if let Some(consumer) = old_owner.and_then(|owner| self.consumer_mut(owner)) {
@@ -188,6 +203,9 @@ impl Group {
     /// Removes a pending entry: it was acknowledged, or is gone. False when it is not pending.
     pub fn acknowledge(&mut self, id: StreamId) -> bool {
         let Some(old) = self.pending.remove(&id) else { return false };
+        if let Some(capture) = &mut self.capture.0 {
+            capture.keep(id, Some(old));
+        }
         if let Some(consumer) = old.owner.and_then(|owner| self.consumer_mut(owner)) {
             consumer.pending.remove(&id);
         }

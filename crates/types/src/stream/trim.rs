@@ -66,10 +66,11 @@ impl Stream {
     /// Deletes an entry. What groups know of it stays. O(log n), and one block.
     pub fn delete(&mut self, id: StreamId) -> bool {
         let Some((&master, block)) = self.blocks.range_mut(..=id).next_back() else { return false };
-        let Some(place) = block.find(id) else { return false };
-        if !block.kill(&place) {
-            return false;
+        let Some(place) = block.find(id).filter(|place| !place.deleted) else { return false };
+        if let Some(capture) = &mut self.capture.0 {
+            capture.keep(block);
         }
+        block.kill(&place);
         if block.live() == 0 {
             self.blocks.remove(&master);
         }
@@ -145,7 +146,7 @@ impl Stream {
                 if remove {
                     self.forget_range(master, last);
                 }
-                self.blocks.pop_first();
+                self.drop_block(master);
                 self.len -= live;
                 count += live;
             } else {
@@ -166,6 +167,7 @@ impl Stream {
         trim: &Trim,
         choose: impl Fn(&Self, StreamId) -> bool,
     ) -> (u64, Option<StreamId>) {
+        self.keep_block(master);
         let Some(mut block) = self.blocks.remove(&master) else { return (0, None) };
         let (mut at, mut count, mut stopped) = (block.first_at(), 0, None);
         while let Some(place) = block.place(at) {

@@ -38,6 +38,8 @@ use segment::{BUCKETS, Place, Segment};
 
 /// Bits of the home bucket.
 const HOME_BITS: u32 = 6;
+/// Steps of a scan that are fetched together: about 70 values.
+const STEPS_AHEAD: usize = 8;
 /// A directory is at most this deep: the prefix has 32 bits, and 2^24 segments hold 10^10 values.
 const DEPTH_MAX: u8 = 24;
 /// A segment and its buddy merge when both together fill less than this part of one.
@@ -60,6 +62,13 @@ fn prefix_of(hash: u64) -> u32 {
     let bump = (x * (0xFFFF_FFFF - x)) >> 32;
     // 0.343 in units of 2^-32; the sum stays below 2^32 because the map's value at 1 is 1.
     (x + ((bump * 1_473_173_782) >> 32)) as u32
+}
+
+/// Where the order of [`Table::scan`] has a value with this hash: a scan that stands at a cursor has
+/// emitted every value at a lower position, and none at another that was not emitted before.
+#[inline]
+pub fn position(hash: u64) -> u64 {
+    (home_of(hash) as u64) << 32 | u64::from(prefix_of(hash))
 }
 
 /// What a table must know of its values to move them.
@@ -368,13 +377,34 @@ impl Table {
         let segment = &self.segments[self.segment_index(prefix)];
         let mut next_home = segment.scan_home(home, &keyed, emit);
         let mut next_prefix = 0;
-        if segment.depth > 0 {
-            let end = u64::from(segment.prefix) + (1 << (32 - segment.depth));
-            if end <= u64::from(u32::MAX) {
-                (next_home, next_prefix) = (home, end);
-            }
+        if let Some(end) = segment.end() {
+            (next_home, next_prefix) = (home, end);
         }
-        if next_home >= BUCKETS { 0 } else { (next_home as u64) << 32 | next_prefix }
+        if next_home >= BUCKETS { 0 } else { (next_home as u64) << 32 | u64::from(next_prefix) }
+    }
+
+    /// Fetches what the next steps of a scan will look at: their buckets, and then the values there, which
+    /// `fetch` knows to fetch. A scan of a large table waits for memory otherwise, value by value.
+    pub fn fetch_ahead(&self, cursor: u64, mut fetch: impl FnMut(u32)) {
+        if self.len == 0 {
+            return;
+        }
+        let (mut home, mut prefix) = ((cursor >> 32) as usize, cursor as u32);
+        let mut ahead = [None; STEPS_AHEAD];
+        for place in &mut ahead {
+            if home >= BUCKETS {
+                break;
+            }
+            let segment = &self.segments[self.segment_index(prefix)];
+            let bucket = segment.bucket_of(home);
+            prefetch(bucket);
+            *place = Some(bucket);
+            (home, prefix) = match segment.end() {
+                Some(end) => (home, end),
+                None => (home + 1, 0),
+            };
+        }
+        ahead.into_iter().flatten().flat_map(segment::values_of).for_each(&mut fetch);
     }
 
     /// One value, each with the same chance; `random` gives uniform 64-bit numbers.
@@ -451,8 +481,12 @@ impl Table {
         self.deadlines
     }
 
-    /// A time before which no deadline falls; none when there is no deadline. O(segments).
+    /// A time before which no deadline falls; none when there is no deadline, which is known at once.
+    /// O(segments).
     pub fn earliest(&self) -> Option<u64> {
+        if self.deadlines == 0 {
+            return None;
+        }
         let with = self.segments.iter().filter(|segment| segment.deadlines > 0);
         with.map(|segment| segment.earliest).min()
     }

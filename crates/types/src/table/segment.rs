@@ -67,6 +67,21 @@ impl Segment {
         &self.buckets[self.index(home_of(hash))]
     }
 
+    /// The bucket that values with this home are in, or near.
+    #[inline]
+    pub(super) fn bucket_of(&self, home: usize) -> &Bucket {
+        &self.buckets[self.index(home)]
+    }
+
+    /// The first prefix behind this segment's; none behind the last.
+    #[inline]
+    pub(super) fn end(&self) -> Option<u32> {
+        if self.depth == 0 {
+            return None;
+        }
+        u32::try_from(u64::from(self.prefix) + (1 << (32 - self.depth))).ok()
+    }
+
     #[inline]
     pub(super) fn find(&self, hash: u64, mut eq: impl FnMut(u32) -> bool) -> Option<Place> {
         let (first, tag) = (self.index(home_of(hash)), tag_of(hash));
@@ -300,6 +315,11 @@ impl Segment {
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.buckets) + self.spill.capacity() * 4
     }
+}
+
+/// The values in a bucket.
+pub(super) fn values_of(bucket: &Bucket) -> impl Iterator<Item = u32> + '_ {
+    lanes(bucket.used()).map(|lane| bucket.value(lane))
 }
 
 #[inline]

@@ -12,8 +12,7 @@
 //! 0.86.
 //!
 //! Invariants (checked by `check` in tests): no node is empty; an inner root has at least two
-//! children; all leaves are equally deep; counts and separators are exact. Nodes change through
-//! [`Page::edit`] only, which is what a snapshot will hook.
+//! children; all leaves are equally deep; counts and separators are exact.
 //!
 //! Costs: O(log n) per operation plus copying within one leaf (at most 1 KB).
 

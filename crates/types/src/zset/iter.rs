@@ -1,7 +1,7 @@
 //! Walking a span of ranks, in either direction, over either form.
 //!
 //! The tree's walk takes one descent per leaf (a hundred entries) instead of links between leaves,
-//! which a copy-on-write page could not have; blocks are asked from memory a few entries ahead.
+//! which every split would have to mend; blocks are asked from memory a few entries ahead.
 //! The packed form can only be walked from its front, so its descending walk notes the offsets of
 //! [`AHEAD`] entries at a time: about 8 walks for a whole set of 128, one for the usual top ten.
 

@@ -21,6 +21,7 @@ use super::node::Slot;
 use super::range::{LexRange, Order, ScoreRange};
 use super::value::Change;
 use crate::arena::{Arena, Ref};
+use crate::capture::{Capture, Copied, Head, Kept, Part, Remains, STEP_ELEMENTS, Step};
 use crate::table::{self, Stage, Table};
 use ochre_base::hash::hash;
 use ochre_base::rng::Rng;
@@ -38,6 +39,42 @@ pub struct ZsetTree<const L: usize = LEAF, const F: usize = FANOUT> {
     tree: BpTree<L, F>,
     members: Table,
     arena: Arena,
+    capture: Capture<FromTop<L, F>>,
+}
+
+/// The capture of a sorted set: from the highest entry down, so that a reader of the file that keeps a
+/// list adds each at its head. An entry that is not kept was given exactly when it lies above the cursor
+/// now: whatever moves it over the cursor keeps it.
+#[derive(Debug)]
+struct FromTop<const L: usize, const F: usize> {
+    /// The lowest entry that was given.
+    cursor: Option<(f64, Vec<u8>)>,
+    kept: Kept,
+    /// The set as it was when all of it was removed at once; what came after is not of the capture.
+    removed: Option<Box<ZsetTree<L, F>>>,
+}
+
+impl<const L: usize, const F: usize> FromTop<L, F> {
+    /// Whether an entry lies where the walk is still to come.
+    fn is_ahead(&self, entry: Entry<'_>) -> bool {
+        let Some((score, member)) = &self.cursor else { return true };
+        entry.order(&Entry { member, score: *score }).is_lt()
+    }
+
+    /// Before an entry changes, comes or goes.
+    #[cold]
+    fn keep(&mut self, hash: u64, member: &[u8], old: Option<f64>, new: Option<f64>) {
+        if self.removed.is_some() || self.kept.contains(hash, member) {
+            return;
+        }
+        let is_ahead = |score: &f64| self.is_ahead(Entry { member, score: *score });
+        if let Some(score) = old.filter(is_ahead) {
+            self.kept.keep(hash, member, Some([&score.to_le_bytes(), &[]]));
+        } else if new.as_ref().is_some_and(is_ahead) {
+            // It was not there, or was given: the walk must not take it for another.
+            self.kept.keep(hash, member, None);
+        }
+    }
 }
 
 /// The predicate "this slot precedes `key`", as the tree wants it.
@@ -62,7 +99,12 @@ fn hash_of(arena: &Arena) -> impl Fn(u32) -> u64 + '_ {
 impl<const L: usize, const F: usize> ZsetTree<L, F> {
     /// An empty set; allocates nothing.
     pub const fn new() -> Self {
-        Self { tree: BpTree::new(), members: Table::new(), arena: Arena::new() }
+        Self {
+            tree: BpTree::new(),
+            members: Table::new(),
+            arena: Arena::new(),
+            capture: Capture::NONE,
+        }
     }
 
     /// The number of members.
@@ -168,6 +210,7 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
         let old = entry::score(self.arena.bytes(at));
         match decide(Some(old)) {
             Some(new) if new != old && !new.is_nan() => {
+                self.keep(hash, member, Some(old), Some(new));
                 self.rescore(place, at, Entry { member, score: old }, new);
                 Change::Updated
             }
@@ -183,8 +226,9 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
     }
 
     fn add(&mut self, hash: u64, score: f64, member: &[u8]) {
+        self.keep(hash, member, None, Some(score));
         let at = self.store(score, member);
-        let Self { tree, members, arena } = self;
+        let Self { tree, members, arena, .. } = self;
         let slot = Slot { prefix: entry::prefix(score), at };
         tree.insert(slot, precedes(arena, Entry { member, score }));
         members.insert(hash, at.raw(), hash_of(arena));
@@ -192,8 +236,9 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
 
     /// Adds an absent member that follows all others: no comparison is needed.
     pub(super) fn push(&mut self, score: f64, member: &[u8]) {
+        debug_assert!(!self.capture.is_on(), "only a set that is being built is pushed to");
         let at = self.store(score, member);
-        let Self { tree, members, arena } = self;
+        let Self { tree, members, arena, .. } = self;
         tree.insert(Slot { prefix: entry::prefix(score), at }, |_| true);
         members.insert(hash(member), at.raw(), hash_of(arena));
     }
@@ -264,9 +309,11 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
 
     /// Removes the member, and gives the score that it had. O(log n).
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
-        let place = self.find(hash(member), member)?;
+        let hash = hash(member);
+        let place = self.find(hash, member)?;
         let at = Ref::from_raw(self.members.value(place));
         let score = entry::score(self.arena.bytes(at));
+        self.keep(hash, member, Some(score), None);
         let rank = self.tree.rank_of(precedes(&self.arena, Entry { member, score }));
         self.tree.remove_run(rank, 1, |slot| debug_assert_eq!(slot.at, at));
         self.members.remove(place, hash_of(&self.arena));
@@ -280,15 +327,19 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
     pub fn remove_span(&mut self, span: Range<usize>) -> usize {
         let span = cut(span, self.len());
         if span.len() == self.len() {
-            *self = Self::new();
+            self.remove_all();
             return span.len();
         }
-        let Self { tree, members, arena } = self;
+        let Self { tree, members, arena, capture } = self;
         let mut left = span.len();
         while left > 0 {
             left -= tree.remove_run(span.start, left, |slot| {
                 let (entry, size) = entry::read(arena.bytes(slot.at));
-                let place = members.find(hash(entry.member), |raw| raw == slot.at.raw());
+                let hash = hash(entry.member);
+                if let Some(capture) = &mut capture.0 {
+                    capture.keep(hash, entry.member, Some(entry.score), None);
+                }
+                let place = members.find(hash, |raw| raw == slot.at.raw());
                 if let Some(place) = place {
                     members.remove(place, hash_of(arena));
                 }
@@ -300,8 +351,79 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
 
     fn release_if_empty(&mut self) {
         if self.is_empty() {
-            *self = Self::new();
+            let capture = std::mem::take(&mut self.capture);
+            *self = Self { capture, ..Self::new() };
         }
+    }
+
+    /// Removes all members. O(1) while the set is captured, which then goes on with what was removed.
+    fn remove_all(&mut self) {
+        let capture = std::mem::take(&mut self.capture);
+        let removed = std::mem::replace(self, Self { capture, ..Self::new() });
+        if let Some(capture) = &mut self.capture.0
+            && capture.removed.is_none()
+        {
+            capture.removed = Some(Box::new(removed));
+        }
+    }
+
+    /// Before an entry changes, comes or goes: keeps it for the capture that is under way.
+    #[inline]
+    fn keep(&mut self, hash: u64, member: &[u8], old: Option<f64>, new: Option<f64>) {
+        if let Some(capture) = &mut self.capture.0 {
+            capture.keep(hash, member, old, new);
+        }
+    }
+
+    /// See [`Value::begin_capture`](crate::value::Value::begin_capture).
+    pub(crate) fn begin_capture(&mut self) -> Head {
+        let capture = FromTop { cursor: None, kept: Kept::default(), removed: None };
+        self.capture = Capture(Some(Box::new(capture)));
+        Head::Zset(self.len())
+    }
+
+    /// See [`Value::capture_step`](crate::value::Value::capture_step).
+    pub(crate) fn capture_step(&mut self) -> Step {
+        let Some(mut capture) = self.capture.0.take() else {
+            return Step { is_last: true, ..Step::default() };
+        };
+        let source = capture.removed.as_deref().unwrap_or(self);
+        let end = match &capture.cursor {
+            None => source.len(),
+            Some((score, member)) => {
+                source.tree.rank_of(precedes(&source.arena, Entry { member, score: *score }))
+            }
+        };
+        let (mut left, mut cursor, mut copied) = (end, None, Copied::new());
+        let span = end.saturating_sub(STEP_ELEMENTS)..end;
+        for entry in source.iter_span(span, Order::Descending) {
+            let kept = &capture.kept;
+            if kept.is_empty() || !kept.contains(hash(entry.member), entry.member) {
+                copied.push(entry.member, [&entry.score.to_le_bytes(), &[]]);
+            }
+            left -= 1;
+            cursor = Some(entry);
+            if copied.is_full() {
+                break;
+            }
+        }
+        let cursor = cursor.map(|entry| (entry.score, entry.member.to_vec()));
+        let mut step = Step::of(Part::Elements(copied));
+        if left == 0 {
+            let FromTop { kept, removed, .. } = *capture;
+            step.parts.push(Part::Kept(Box::new(kept)));
+            step.parts.extend(removed.map(|removed| Part::Remains(Remains(removed))));
+            step.is_last = true;
+        } else {
+            capture.cursor = cursor;
+            self.capture = Capture(Some(capture));
+        }
+        step
+    }
+
+    /// See [`Value::end_capture`](crate::value::Value::end_capture).
+    pub(crate) fn end_capture(&mut self) -> Option<Remains> {
+        self.capture.end()
     }
 
     /// One member, uniformly. O(log n).
@@ -323,7 +445,7 @@ impl<const L: usize, const F: usize> ZsetTree<L, F> {
         if !self.arena.begin_compaction() {
             return;
         }
-        let Self { tree, members, arena } = self;
+        let Self { tree, members, arena, .. } = self;
         let mut copy = Vec::new();
         tree.rewrite(|old| {
             if !arena.should_move(old) {

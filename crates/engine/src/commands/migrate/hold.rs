@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ochre_command::keys::each_key;
-use ochre_command::spec::{Flags, KeyFlags};
+use ochre_command::spec::{Flags, Group, KeyFlags};
 
 use super::AT_ONCE;
 use crate::engine::Engine;
@@ -102,7 +102,9 @@ pub(crate) fn touches(turn: &Turn<'_>, row: &Row, args: &[&[u8]]) -> bool {
 }
 
 fn names_held(held: &BTreeMap<Box<[u8]>, usize>, row: &Row, args: &[&[u8]]) -> bool {
-    if row.spec.flags.contains(Flags::WRITE.union(Flags::ALL_KEYS)) {
+    // A script may write keys that it does not declare.
+    let anywhere = row.spec.flags.contains(Flags::WRITE.union(Flags::ALL_KEYS));
+    if anywhere || row.spec.group == Group::Scripting {
         return !held.is_empty();
     }
     let mut found = false;

@@ -11,12 +11,12 @@
 //!
 //! - From before the first round to after the last, the keys are *held* ([`hold`]): a command that may
 //!   write one of them waits at the gate, as under CLIENT PAUSE, and runs after the move, which is the
-//!   order that the peers give. Reads go on; they see the key until it is deleted.
-//! - What passes the gate all the same (a command that was past it when the hold began, a script that
-//!   names its keys only as it runs, a waiting BLMOVE that is served, expiry) raises the watch. Such a
-//!   key goes once more in a further round, in place of the copy that this command put there itself,
-//!   or is deleted there if it is gone here. After [`TRIES`] rounds the key stays here, and the reply
-//!   says so.
+//!   order that the peers give; so does every script that may write, for it need not declare its keys.
+//!   Reads go on; they see the key until it is deleted.
+//! - What passes the gate all the same (a command or script that was past it when the hold began, a
+//!   waiting BLMOVE that is served, expiry) raises the watch. Such a key goes once more in a further
+//!   round, in place of the copy that this command put there itself, or is deleted there if it is gone
+//!   here. After [`TRIES`] rounds in vain the key stays here, and the reply says so.
 //!
 //! Whatever breaks, the key is at the source, the target or both, never at none.
 //!

@@ -120,8 +120,7 @@ impl Item {
             return write_command(out, &[b"DEL", &self.name]);
         };
         let ttl = put.ttl_ms.to_string();
-        let words: [&[u8]; 5] =
-            [b"RESTORE", &self.name, ttl.as_bytes(), &put.payload, b"REPLACE"];
+        let words: [&[u8]; 5] = [b"RESTORE", &self.name, ttl.as_bytes(), &put.payload, b"REPLACE"];
         write_command(out, &words[..if put.replace { 5 } else { 4 }]);
     }
 }

@@ -1,0 +1,26 @@
+//! Planted bugs, for the test of the tests: the simulator must find each of them.
+//!
+//! They are an argument of the state machine; the server gives none.
+
+/// A bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutation {
+    /// Votes again in an epoch in which it has voted.
+    VoteTwice,
+    /// Does not write its votes to the configuration, and so forgets them in a crash.
+    ForgetVotes,
+    /// Takes a plurality for a majority.
+    LeadByPlurality,
+    /// Follows whatever configuration it hears of, however old.
+    FollowOldConfig,
+    /// Acts as leader without being elected.
+    SkipElection,
+    /// Counts votes of any epoch.
+    CountOldVotes,
+    /// Goes on with a promotion although a newer configuration was heard of.
+    KeepPromoting,
+    /// Never leads a former primary that comes back to the new one.
+    NeverDemote,
+    /// Takes a server for down after a single late answer.
+    HastyDown,
+}
