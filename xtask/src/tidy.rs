@@ -48,6 +48,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "aof",
             "families",
             "replication",
+            "acl",
+            "sentinel",
         ],
     ),
     ("testkit", &["base", "resp"]),

@@ -122,15 +122,10 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
             row.full_name
         )));
     }
-    if turn.lp.live.settings.min_replicas > 0
-        && !turn.lp.follows
-        && may_write(turn, row, args)
-        && !has_good_replicas(turn)
-    {
-        return Verdict::Refuse(NO_REPLICAS);
-    }
-    if turn.engine.saves.has_trouble()
-        && let Some(error) = trouble(turn, row, args)
+    let guarded = turn.lp.live.settings.min_replicas > 0 || turn.engine.saves.has_trouble();
+    if guarded
+        && says_it_writes(turn, row, args)
+        && let Some(error) = cannot_write(turn)
     {
         return Verdict::Refuse(error);
     }
@@ -198,13 +193,16 @@ fn has_good_replicas(turn: &Turn<'_>) -> bool {
     good.count() as u64 >= settings.min_replicas
 }
 
-/// Why a command that writes is not accepted: what it changes could not be saved.
+/// Why nothing may be written: too few replicas, or what is changed could not be saved.
 #[cold]
-fn trouble(turn: &Turn<'_>, row: &Row, args: &[&[u8]]) -> Option<ReplyError> {
-    if !may_write(turn, row, args) {
+pub(crate) fn cannot_write(turn: &Turn<'_>) -> Option<ReplyError> {
+    let settings = &turn.lp.live.settings;
+    if settings.min_replicas > 0 && !turn.lp.follows && !has_good_replicas(turn) {
+        return Some(NO_REPLICAS);
+    }
+    if !turn.engine.saves.has_trouble() {
         return None;
     }
-    let settings = &turn.lp.live.settings;
     if let Some(why) = turn.engine.saves.aof_error() {
         return Some(ReplyError::new(format!("MISCONF Errors writing to the AOF file: {why}")));
     }
@@ -265,22 +263,40 @@ fn wait(turn: &Turn<'_>, row: &Row, holds: bool) -> Verdict {
     if holds && !exempt { Verdict::Wait } else { Verdict::Run }
 }
 
+/// Whether a command may write: a script does, unless its flags say that it does not.
 pub(crate) fn may_write<A: AsRef<[u8]>>(turn: &Turn<'_>, row: &Row, args: &[A]) -> bool {
-    if row.spec.name == "exec" {
-        let queue = turn.session.multi.iter().flat_map(|multi| &multi.queue);
-        return queue
-            .into_iter()
-            .any(|queued| row_may_write(turn, turn.engine.registry.row(queued.row), &queued.args));
-    }
-    row_may_write(turn, row, args)
+    any_in_exec(turn, row, args, &|row, script| {
+        script.is_some_and(|script| turn.engine.scripts.may_write(row, script))
+    })
 }
 
-fn row_may_write<A: AsRef<[u8]>>(turn: &Turn<'_>, row: &Row, args: &[A]) -> bool {
-    row.spec.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
-        || (row.spec.group == Group::Scripting
-            && args
-                .get(1)
-                .is_some_and(|script| turn.engine.scripts.may_write(row, script.as_ref())))
+/// Whether a command says that it writes: a script only by its flags. One without flags is told when it tries.
+fn says_it_writes<A: AsRef<[u8]>>(turn: &Turn<'_>, row: &Row, args: &[A]) -> bool {
+    any_in_exec(turn, row, args, &|row, script| {
+        script.is_some_and(|script| turn.engine.scripts.says_it_writes(row, script))
+    })
+}
+
+/// Whether a command, or one of those that EXEC would run, is a write by its row, or a script of which
+/// `script_writes` says so.
+fn any_in_exec<A: AsRef<[u8]>>(
+    turn: &Turn<'_>,
+    row: &Row,
+    args: &[A],
+    script_writes: &dyn Fn(&Row, Option<&[u8]>) -> bool,
+) -> bool {
+    let writes = |row: &Row, script: Option<&[u8]>| {
+        row.spec.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
+            || (row.spec.group == Group::Scripting && script_writes(row, script))
+    };
+    if row.spec.name == "exec" {
+        let queue = turn.session.multi.iter().flat_map(|multi| &multi.queue);
+        return queue.into_iter().any(|queued| {
+            let script = queued.args.get(1).map(Vec::as_slice);
+            writes(turn.engine.registry.row(queued.row), script)
+        });
+    }
+    writes(row, args.get(1).map(AsRef::as_ref))
 }
 
 fn exec_wants_room(turn: &Turn<'_>) -> bool {

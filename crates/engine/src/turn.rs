@@ -218,6 +218,12 @@ impl Turn<'_> {
         self.lp.errors.push((row.map(|row| row.id), rejected, error.code().to_owned()));
     }
 
+    /// Notes that a call failed for an error that has been noted already: that of a command within a script.
+    #[cold]
+    pub(crate) fn count_failure(&mut self, row: &Row) {
+        self.lp.errors.push((Some(row.id), false, String::new()));
+    }
+
     /// Notes a broken stream.
     #[cold]
     pub(crate) fn count_protocol_error(&mut self) {
@@ -243,7 +249,9 @@ impl Turn<'_> {
             stats.commands[usize::from(row)].record(time_ns, lp.live.settings.latency_tracking);
         }
         for (row, rejected, code) in lp.errors.drain(..) {
-            stats.record_error(&code);
+            if !code.is_empty() {
+                stats.record_error(&code);
+            }
             if let Some(row) = row {
                 let command = &mut stats.commands[usize::from(row)];
                 if rejected {

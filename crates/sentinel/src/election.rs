@@ -36,9 +36,7 @@ pub(crate) fn ask(core: &mut Core, primary: &mut Primary, hurry: Hurry) {
     for (run_id, peer) in &mut primary.sentinels {
         if now - peer.answered_at > period * 5 {
             peer.says_down = false;
-            if !core.has(Mutation::CountOldVotes) {
-                peer.leader.clear();
-            }
+            peer.leader.clear();
         }
         let recently = peer.asked_at.is_some_and(|at| now - at < period);
         if !primary.node.is_down() || (recently && hurry == Hurry::Periodic) {
@@ -110,8 +108,7 @@ pub(crate) fn leader(core: &mut Core, primary: &mut Primary, epoch: u64) -> Opti
     let voters = primary.sentinels.len() + 1;
     let mut votes: BTreeMap<String, usize> = BTreeMap::new();
     for peer in primary.sentinels.values() {
-        let counts = peer.leader_epoch == epoch || core.has(Mutation::CountOldVotes);
-        if !peer.leader.is_empty() && counts {
+        if !peer.leader.is_empty() && peer.leader_epoch == epoch {
             *votes.entry(peer.leader.clone()).or_default() += 1;
         }
     }

@@ -170,11 +170,7 @@ fn follow(core: &mut Core, primary: &mut Primary, message: &Message<'_>) {
     core.event(Level::Warning, "+config-update-from", speaker, None);
     announce_switch(core, primary, &addr);
     scripts::reconfigured(core, primary, "observer", "start", &addr);
-    let kept = core.has(Mutation::KeepPromoting).then(|| primary.failover.clone());
     core.move_primary(primary, addr);
-    if let Some(failover) = kept {
-        primary.failover = failover;
-    }
 }
 
 /// Tells that a primary is elsewhere.

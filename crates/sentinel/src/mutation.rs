@@ -15,10 +15,6 @@ pub enum Mutation {
     FollowOldConfig,
     /// Acts as leader without being elected.
     SkipElection,
-    /// Counts votes of any epoch.
-    CountOldVotes,
-    /// Goes on with a promotion although a newer configuration was heard of.
-    KeepPromoting,
     /// Never leads a former primary that comes back to the new one.
     NeverDemote,
     /// Takes a server for down after a single late answer.

@@ -264,9 +264,7 @@ mod tests {
     #[test]
     fn what_is_not_there_yet_is_refused_by_name() {
         for (words, expected) in [
-            (&["--sentinel"][..], "Sentinel"),
-            (&["x.conf", "--sentinel"], "Sentinel"),
-            (&["--rename-command", "NOSUCH", "x"], "No such command in rename-command"),
+            (&["--rename-command", "NOSUCH", "x"][..], "No such command in rename-command"),
             (&["--rename-command", "GET", "set"], "Target command name already exists"),
             (&["--user", "a", "--user", "a"], "'a': Duplicate user found."),
             (&["--user", "a", "nosuch"], "Error in user declaration 'nosuch': Syntax error"),

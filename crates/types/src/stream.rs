@@ -35,8 +35,8 @@ mod trim;
 
 use std::collections::BTreeMap;
 
-use self::capture::ById;
 pub use self::block::{Block, BlockLimit, EntryRef, Pairs};
+use self::capture::ById;
 pub use self::group::{Consumer, ConsumerId, Group, Pending};
 pub use self::id::{IdText, StreamId};
 pub use self::idempotence::{Idempotence, message_id};

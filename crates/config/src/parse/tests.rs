@@ -198,3 +198,16 @@ proptest! {
         prop_assert_eq!(config.text(id("requirepass")), password);
     }
 }
+
+/// A sentinel's lines are handed on with their numbers; the other directives are read as ever.
+#[test]
+fn lines_of_a_sentinel() {
+    let mut config = fresh();
+    let text = b"port 1\n\nsentinel monitor m 127.0.0.1 6379 2\nsentinel auth-pass m \"a b\"";
+    let loaded = load_sentinel(&mut config, text, &Fake::with(&[])).unwrap();
+    assert_eq!(shown(&config, "port"), "1");
+    let lines: Vec<(usize, Vec<u8>)> =
+        loaded.sentinel.iter().map(|(at, words)| (*at, words.join(&b'|'))).collect();
+    let expected = [(3, &b"monitor|m|127.0.0.1|6379|2"[..]), (4, b"auth-pass|m|a b")];
+    assert_eq!(lines, expected.map(|(at, words)| (at, words.to_vec())));
+}

@@ -181,10 +181,20 @@ impl ScriptEngine {
         ))
     }
 
-    /// Whether a command that runs `script` (its text or name) may change data: one that does not say
-    /// otherwise may.
+    /// Whether a script may write: unless its flags say that it does not.
     pub(crate) fn may_write(&self, row: &Row, script: &[u8]) -> bool {
-        let flags = match row.spec.name {
+        let runs = matches!(row.spec.name, "eval" | "evalsha" | "fcall");
+        runs && !self.flags(row, script).is_some_and(|flags| flags.has(shebang::Flags::NO_WRITES))
+    }
+
+    /// Whether a script has flags, and they do not say that it does not write.
+    pub(crate) fn says_it_writes(&self, row: &Row, script: &[u8]) -> bool {
+        self.flags(row, script).is_some_and(|flags| !flags.has(shebang::Flags::NO_WRITES))
+    }
+
+    /// The flags of the script that a command would run, if it declares any.
+    fn flags(&self, row: &Row, script: &[u8]) -> Option<shebang::Flags> {
+        match row.spec.name {
             "eval" => shebang::script(script).ok().and_then(|(flags, _)| flags),
             "evalsha" => {
                 let sha = script.try_into().map(|sha: [u8; 40]| sha.to_ascii_lowercase());
@@ -197,9 +207,8 @@ impl ScriptEngine {
                 let named = |name: &str| name.as_bytes().eq_ignore_ascii_case(script);
                 functions.find(|function| named(&function.name)).map(|function| function.flags)
             }
-            _ => return false,
-        };
-        !flags.is_some_and(|flags| flags.has(shebang::Flags::NO_WRITES))
+            _ => None,
+        }
     }
 
     fn note_memory(&self, event_loop: u16, bytes: usize) {

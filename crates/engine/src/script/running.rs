@@ -39,7 +39,7 @@ use crate::script::local::Local;
 use crate::script::{Kind, Slow};
 use crate::session::Session;
 use crate::turn::{LoopState, Turn, env};
-use crate::{acl, blocking, execute, monitor, tracking};
+use crate::{acl, blocking, execute, gate, monitor, tracking};
 
 /// Words of the calling command that FUNCTION STATS shows, and bytes of each.
 const SHOWN_WORDS: usize = 32;
@@ -225,6 +225,8 @@ pub(crate) fn run(local: &mut Local, turn: &mut Turn<'_>, row: &Row, call: &Call
         if !counted {
             let error = ReplyError::new(String::from_utf8_lossy(&text).into_owned());
             turn.count_error(Some(row), false, &error);
+        } else {
+            turn.count_failure(row);
         }
     }
 }
@@ -293,6 +295,12 @@ where
     }
     if state.rules.read_only && flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE)) {
         return refuse("ERR Write commands are not allowed from read-only scripts.");
+    }
+    if flags.contains(Flags::WRITE)
+        && !state.wrote
+        && let Some(error) = gate::cannot_write(&state.turn())
+    {
+        return Err((Some(row), error));
     }
     if state.oom && !state.rules.allow_oom && !state.wrote && flags.contains(Flags::DENYOOM) {
         return refuse("OOM command not allowed when used memory > 'maxmemory'.");
@@ -486,11 +494,6 @@ impl Host for Box<Running> {
             Ok(row) => row,
             Err((row, error)) => {
                 Reply::new(out, protocol).error(error.0.as_bytes());
-                let now = self.engine.host.ticks_ns();
-                if let Some(row) = row {
-                    // A refused call is taken off the calls again.
-                    self.count(row, args, now, 0);
-                }
                 self.turn().count_error(row, true, &error);
                 return;
             }

@@ -1,6 +1,6 @@
 //! Members at random: SPOP and SRANDMEMBER.
 //!
-//! What SPOP chose is logged as SREM of the members, in portions, or as DEL when nothing is left.
+//! What SPOP chose is logged as SREM of the members, in portions, or as DEL when all of them were asked for.
 
 use ochre_base::rng::Rng;
 use ochre_command::Ctx;
@@ -71,11 +71,7 @@ fn pop_one(ctx: &mut Ctx<'_>) -> Result {
         return Ok(());
     };
     collection::changed(&mut ctx.data, key, left, Class::Set, "spop");
-    if left == Left::Nothing {
-        ctx.data.effect([b"DEL", key.name].iter());
-    } else {
-        ctx.data.effect([b"SREM", key.name, &member].iter());
-    }
+    ctx.data.effect([b"SREM", key.name, &member].iter());
     Ok(())
 }
 
@@ -223,7 +219,7 @@ mod tests {
             assert!(bench.log_text().ends_with("; DEL s"));
             bench.run("SADD s 7");
             assert_eq!(bench.run("SPOP s"), "$1|7|");
-            assert!(bench.log_text().ends_with("; SADD s 7; DEL s"));
+            assert!(bench.log_text().ends_with("; SADD s 7; SREM s 7"));
         });
     }
 
