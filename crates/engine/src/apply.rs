@@ -3,7 +3,7 @@
 //!
 //! **Log and data stay together.** The log of a replica holds the primary's bytes ([`ochre_keyspace::log`]), so
 //! effects are not collected while it follows. The bytes of the command at hand are kept in `Work::raw` instead,
-//! and where a command's effects would be appended, under its locks, these bytes are ([`commit`]). A snapshot cut
+//! and where a command's effects would be appended, under its locks, these bytes are (`commit`). A snapshot cut
 //! holds all locks, so it finds a command's effects and its bytes both or neither. A transaction's bytes are kept
 //! from MULTI to EXEC and appended as one piece, under the locks of EXEC; an offset is therefore never within one.
 //! What changes no data (PING, SELECT, a command that fails) is appended when it has run, without a lock: where

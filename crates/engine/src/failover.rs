@@ -5,7 +5,7 @@
 //! failover-in-progress   that replica is followed; its PSYNC says FAILOVER, on which it becomes a primary
 //! ```
 //!
-//! Writes are held back by a bit beside CLIENT PAUSE's ([`Engine::hold_writes`]), so that neither ends the
+//! Writes are held back by a bit beside CLIENT PAUSE's (`Engine::hold_writes`), so that neither ends the
 //! other. They are let go when the new primary has answered: this server is a replica then, and refuses them. A
 //! loop drives it at least every 100 ms ([`Failover::tick`]); the link's thread tells how the hand-over went.
 //!

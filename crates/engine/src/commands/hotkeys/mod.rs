@@ -2,14 +2,14 @@
 //!
 //! Between START and STOP (or the end of DURATION) every command that ran is looked at: its time and its
 //! bytes, request and reply, are divided among its keys. Each loop adds them to sketches of its own
-//! ([`top`]), behind a lock that no other thread takes but for GET, RESET and the next START; GET adds the loops'
+//! (`top`), behind a lock that no other thread takes but for GET, RESET and the next START; GET adds the loops'
 //! up. When nothing is tracked a command pays one load and one test.
 //!
 //! Commands of a transaction or script are looked at one by one, and EXEC, EVAL and their kin are not.
 //! With SAMPLE a command is taken with the probability 1/ratio; what is shown is the sum of
 //! what was taken.
 //!
-//! Memory: at most [`PLACES`] names for each one asked for, a metric and a loop, each of at most 4 KB. Where two
+//! Memory: at most `PLACES` names for each one asked for, a metric and a loop, each of at most 4 KB. Where two
 //! keys of a loop share the last place, a weight may be too high by the total divided by the places.
 //!
 //! Source: documentation of HOTKEYS of Redis 8.6. SLOTS needs a cluster.

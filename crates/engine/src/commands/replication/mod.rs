@@ -1,8 +1,8 @@
 //! What primaries and replicas say to each other, and what operators say to both.
 //!
-//! - [`primary`]: SYNC, PSYNC, REPLCONF, WAIT, WAITAOF;
-//! - [`replica`]: REPLICAOF, ROLE;
-//! - [`mod@failover`] is the command of that name.
+//! - `primary`: SYNC, PSYNC, REPLCONF, WAIT, WAITAOF;
+//! - `replica`: REPLICAOF, ROLE;
+//! - `failover` is the command of that name.
 //!
 //! Source: the published description of the replication protocol, and redis-server 7.0.15 in either part.
 
