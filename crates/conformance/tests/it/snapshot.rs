@@ -190,7 +190,9 @@ fn large_collections_are_saved_as_they_were_at_the_cut() {
     let mut client = server.client();
     fill(&mut client, "", SIZE);
     with_writers(&server, || {
-        wait_until("they write", || (client.cmd(&["GET", "ticks"]) != Value::Null).then_some(()));
+        wait_until("they write", || {
+            (client.cmd(&["GET", "ticks"]) != Value::NullBulk).then_some(())
+        });
         client.cmd(&["BGSAVE"]);
         wait_until_saved(&mut client);
     });
