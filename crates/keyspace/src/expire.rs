@@ -212,4 +212,31 @@ mod tests {
         }
         assert!(log.end() > 0);
     }
+
+    /// Segments merge while the keys of a batch go, when the bound on what is left of their deadlines is set already.
+    #[test]
+    fn no_key_is_forgotten_while_its_table_shrinks() {
+        for stay in (500..8_000).step_by(500) {
+            let shards = Shards::new(1);
+            let log = Log::new(0);
+            let count = 20_000i64;
+            for n in 0..stay + count {
+                let name = n.to_string().into_bytes();
+                let key = Key::new(&name);
+                let expiry = (n >= stay).then_some(1_600_000_000_000 + n % 1000);
+                let mut locked = shards.lock_one(0);
+                locked.db_mut(0, key).put(key, None, NewValue::Text(b"v"), expiry, 0);
+            }
+            let (mut cycle, mut gone) = (ExpireCycle::default(), 0);
+            for tick in 1..=20 {
+                let now = 1_600_000_000_000 + 200 * tick;
+                let run = cycle.run(&shards, (0, 1), &log, &Bin::inline(), now, || false, &Silent);
+                gone += run.keys;
+            }
+            let locked = shards.lock_one(0);
+            let left = locked.each().map(|shard| (shard.db(0).len(), shard.db(0).expires()));
+            assert_eq!(left.collect::<Vec<_>>(), [(stay as usize, 0)]);
+            assert_eq!(gone, count as u64);
+        }
+    }
 }

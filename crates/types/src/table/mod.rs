@@ -303,16 +303,12 @@ impl Table {
             return;
         }
         let (keep, gone) = if prefix < other.prefix { (index, buddy) } else { (buddy, index) };
-        let values = self.segments[gone].drain(keyed);
+        // Draining forgets the count, which is that of the values: none of them changes its deadline here.
         let (deadlines, earliest) = (self.segments[gone].deadlines, self.segments[gone].earliest);
-        let gone_deadlines = if deadlines > 0 || earliest != u64::MAX {
-            values.iter().filter(|v| keyed.has_deadline(v.1)).count() as u16
-        } else {
-            0
-        };
+        let values = self.segments[gone].drain(keyed);
         let kept = &mut self.segments[keep];
         kept.depth -= 1;
-        kept.deadlines += gone_deadlines;
+        kept.deadlines += deadlines;
         kept.earliest = kept.earliest.min(earliest);
         for (hash, value) in values {
             place(kept, hash, value);
