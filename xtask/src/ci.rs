@@ -74,14 +74,17 @@ fn succeed(command: &mut Command) -> Result<()> {
 
 /// The modules that hold unsafe code, and the arena they work on, under Miri.
 fn miri() -> Result<()> {
-    let mut command = Command::new("cargo");
-    command
-        .args(["+nightly", "miri", "test", "-p", "ochre-types", "--quiet", "--lib", "--"])
-        .args(["arena::", "table::"])
-        .env_remove("CARGO")
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .env("MIRIFLAGS", "-Zmiri-strict-provenance");
-    succeed(&mut command)
+    let parts = [("ochre-types", &["arena::", "table::"][..]), ("ochre-base", &["word_lock::"])];
+    parts.into_iter().try_for_each(|(package, modules)| {
+        let mut command = Command::new("cargo");
+        command
+            .args(["+nightly", "miri", "test", "-p", package, "--quiet", "--lib", "--"])
+            .args(modules)
+            .env_remove("CARGO")
+            .env_remove("RUSTUP_TOOLCHAIN")
+            .env("MIRIFLAGS", "-Zmiri-strict-provenance");
+        succeed(&mut command)
+    })
 }
 
 /// Licences, advisories and sources of dependencies, where cargo-deny is installed.

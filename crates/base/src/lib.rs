@@ -9,3 +9,4 @@ pub mod lzf;
 pub mod memory;
 pub mod num;
 pub mod rng;
+pub mod word_lock;

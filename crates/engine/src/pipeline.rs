@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use ochre_command::Key;
 use ochre_command::keys::each_key;
 use ochre_command::spec::KeyFlags;
+use ochre_keyspace::db::Db;
 use ochre_resp::request::Args;
 use ochre_resp::{Limits, Output, Parsed, Parser};
 use ochre_types::table::Stage;
@@ -24,6 +25,9 @@ use crate::turn::{LoopState, Turn};
 
 /// Commands parsed ahead: enough memory accesses in flight for one core.
 const BATCH: usize = 16;
+
+/// Calls that a loop may note before they go into the shared statistics.
+const CALLS_KEPT: usize = 512;
 
 /// What one call consumed, and why it stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +71,11 @@ pub fn process(
         let more = batch.full && !session.is_waiting() && !session.close_after_reply;
         if !more {
             let mut turn = Turn { engine, lp, session, out, held: None };
-            turn.flush_counts();
+            if turn.lp.defers_counts && turn.lp.calls.len() < CALLS_KEPT {
+                turn.count_for_client();
+            } else {
+                turn.flush_counts();
+            }
             return Processed { consumed: done, wanted: batch.wanted, broken: batch.broken };
         }
     }
@@ -247,17 +255,26 @@ fn prefetch(
     flat: &[&[u8]],
 ) {
     let shards = &engine.shards;
-    let single = commands.iter().filter(|command| command.keys_to - command.keys_from == 1);
-    let single = single.map(|command| keys[command.keys_from]);
-    for key in single.clone() {
-        shards.try_lock_one(shards.of(key.hash), |shard| {
-            shard.db(session.db).prefetch_bucket(key.hash);
-        });
-    }
-    for key in single {
-        shards.try_lock_one(shards.of(key.hash), |shard| {
-            shard.db(session.db).prefetch_entries(key.hash);
-        });
+    // One key again and again, as a counter has it, is fetched once: its lock is what clients compete for.
+    let mut last = None;
+    let single: SmallVec<[u64; BATCH]> = commands
+        .iter()
+        .filter(|command| command.keys_to - command.keys_from == 1)
+        .map(|command| keys[command.keys_from].hash)
+        .filter(|hash| last.replace(*hash) != Some(*hash))
+        .collect();
+    let each = |fetch: fn(&Db, u64)| {
+        for hash in &single {
+            shards.try_lock_one(shards.of(*hash), |shard| fetch(shard.db(session.db), *hash));
+        }
+    };
+    each(Db::prefetch_bucket);
+    each(Db::prefetch_entries);
+    let long = single.first().and_then(|hash| {
+        shards.try_lock_one(shards.of(*hash), |shard| shard.db(session.db).has_long_entries())
+    });
+    if long == Some(true) {
+        each(Db::prefetch_rest);
     }
     let mut elements: SmallVec<[(Key<'_>, &[u8]); BATCH]> = commands
         .iter()

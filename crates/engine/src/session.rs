@@ -121,6 +121,12 @@ pub struct Names {
 }
 
 impl ClientInfo {
+    /// Adds to one of the counters that only the client's own loop writes: no locked instruction.
+    #[inline]
+    pub fn add(counter: &AtomicU64, count: u64) {
+        counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+    }
+
     /// The client in whose name files are replayed: it has no id and no address, and no loop knows it.
     pub fn nobody() -> Self {
         Self {

@@ -18,7 +18,7 @@ use ochre_resp::{Output, Reply};
 use crate::engine::{Engine, Pause};
 use crate::live::Live;
 use crate::registry::{Row, RowId};
-use crate::session::{Session, WaitingCall};
+use crate::session::{ClientInfo, Session, WaitingCall};
 
 /// What runs a session command: arguments with the name first, and the row that was resolved.
 pub type SessionFn = fn(&mut Turn<'_>, &[&[u8]], &Row) -> Result;
@@ -42,8 +42,10 @@ pub struct LoopState {
     pub expire: ExpireCycle,
     /// Where it sends large values to be freed.
     pub bin: Bin,
-    /// Calls of the batch under way, not yet in the shared statistics: row and nanoseconds.
+    /// Calls that are not yet in the shared statistics: row and nanoseconds.
     pub calls: Vec<(RowId, u64)>,
+    /// How many of them are in their clients' own.
+    pub told: usize,
     /// Error replies of the batch under way: the row, and whether it was refused before it ran.
     pub errors: Vec<(Option<RowId>, bool, String)>,
     /// Clients of this loop that were blocked, unblocked or paused by the commands of this turn, for
@@ -60,6 +62,8 @@ pub struct LoopState {
     /// It serves the clients of a loop whose thread a script holds, with its locks: nothing that takes
     /// a shard's lock may run.
     pub in_place: bool,
+    /// The loop brings the counts into the shared statistics itself, once a turn, before replies go out.
+    pub defers_counts: bool,
     /// What looks after the loop's other clients while a script runs too long. The event loop sets it.
     pub pump: Option<Pump>,
 }
@@ -90,6 +94,7 @@ impl LoopState {
             expire: ExpireCycle::default(),
             bin,
             calls: Vec::new(),
+            told: 0,
             errors: Vec::new(),
             attention: Vec::new(),
             new_replicas: Vec::new(),
@@ -97,6 +102,7 @@ impl LoopState {
             role_version: 0,
             applies: false,
             in_place: false,
+            defers_counts: false,
             pump: None,
         }
     }
@@ -120,6 +126,39 @@ impl LoopState {
     #[inline]
     pub fn keeps_expired(&self, engine: &Engine) -> bool {
         self.follows || engine.pause(self.now.unix_ms) != Pause::Off
+    }
+
+    /// Brings what was noted since the last time into the loop's shared statistics.
+    pub fn flush_counts(&mut self, engine: &Engine) {
+        if self.calls.is_empty() && self.errors.is_empty() {
+            return;
+        }
+        self.told = 0;
+        let mut stats = engine.stats(self.index);
+        stats.total_commands += self.calls.len() as u64;
+        stats.command_us += self.calls.iter().map(|(_, time_ns)| time_ns).sum::<u64>() / 1000;
+        for (row, time_ns) in self.calls.drain(..) {
+            stats.commands[usize::from(row)].record(time_ns, self.live.settings.latency_tracking);
+        }
+        for (row, rejected, code) in self.errors.drain(..) {
+            if !code.is_empty() {
+                stats.record_error(&code);
+            }
+            if let Some(row) = row {
+                let command = &mut stats.commands[usize::from(row)];
+                if rejected {
+                    command.rejected += 1;
+                } else {
+                    command.failed += 1;
+                }
+            }
+        }
+        let counts = std::mem::take(&mut self.work.counts);
+        stats.keyspace_hits += counts.hits;
+        stats.keyspace_misses += counts.misses;
+        stats.expired_keys += counts.expired;
+        stats.expired_fields += counts.expired_fields;
+        stats.dirty += counts.dirty;
     }
 
     /// How accesses are noted now.
@@ -230,43 +269,22 @@ impl Turn<'_> {
         self.lp.errors.push((None, true, "ERR".to_owned()));
     }
 
-    /// Brings what was noted since the last time into the loop's shared statistics.
+    /// Brings what was noted since the last time into the client's and the loop's shared statistics.
     pub(crate) fn flush_counts(&mut self) {
+        self.count_for_client();
+        self.lp.flush_counts(self.engine);
+    }
+
+    /// Brings what was noted since the last time into the client's statistics.
+    pub(crate) fn count_for_client(&mut self) {
         let lp = &mut *self.lp;
-        if lp.calls.is_empty() && lp.errors.is_empty() {
-            return;
-        }
-        let info = &self.session.info;
-        if let Some((row, _)) = lp.calls.last() {
+        let (info, calls) = (&self.session.info, &lp.calls[lp.told..]);
+        if let Some((row, _)) = calls.last() {
             info.last_row.store(row + 1, Ordering::Relaxed);
             info.last_seen.store(lp.now.unix_ms / 1000, Ordering::Relaxed);
-            info.commands.fetch_add(lp.calls.len() as u64, Ordering::Relaxed);
+            ClientInfo::add(&info.commands, calls.len() as u64);
         }
-        let mut stats = self.engine.stats(lp.index);
-        stats.total_commands += lp.calls.len() as u64;
-        stats.command_us += lp.calls.iter().map(|(_, time_ns)| time_ns).sum::<u64>() / 1000;
-        for (row, time_ns) in lp.calls.drain(..) {
-            stats.commands[usize::from(row)].record(time_ns, lp.live.settings.latency_tracking);
-        }
-        for (row, rejected, code) in lp.errors.drain(..) {
-            if !code.is_empty() {
-                stats.record_error(&code);
-            }
-            if let Some(row) = row {
-                let command = &mut stats.commands[usize::from(row)];
-                if rejected {
-                    command.rejected += 1;
-                } else {
-                    command.failed += 1;
-                }
-            }
-        }
-        let counts = std::mem::take(&mut lp.work.counts);
-        stats.keyspace_hits += counts.hits;
-        stats.keyspace_misses += counts.misses;
-        stats.expired_keys += counts.expired;
-        stats.expired_fields += counts.expired_fields;
-        stats.dirty += counts.dirty;
+        lp.told = lp.calls.len();
     }
 }
 

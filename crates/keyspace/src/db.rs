@@ -35,6 +35,10 @@ use crate::snapshot::{Opens, Ticket, Walk};
 pub const INLINE_STRING_MAX: usize = 1536;
 /// Longest packed collection that lies in its entry, in bytes.
 pub const INLINE_MAX: usize = 512;
+/// Bytes of an entry from which on it is long: three lines.
+const LONG: usize = 192;
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
 
 /// A key with its hash, so that it is hashed once for lock, prefetch and look-up.
 #[derive(Clone, Copy, Debug)]
@@ -210,6 +214,22 @@ impl Db {
             if let Some(end) = bytes.get(55) {
                 prefetch(end);
             }
+        });
+    }
+
+    /// Whether its entries are long on average: worth another look, for the lines beyond the first two.
+    #[inline]
+    pub fn has_long_entries(&self) -> bool {
+        self.arena.live_bytes() > LONG * self.table.len()
+    }
+
+    /// Fetches what [`Db::prefetch_entries`] left out of a long entry; call it once that is there.
+    #[inline]
+    pub fn prefetch_rest(&self, hash: u64) {
+        self.table.candidates(hash, |value| {
+            let bytes = self.arena.bytes(Ref::from_raw(value));
+            let size = Entry::parse(bytes).size.min(bytes.len());
+            bytes[..size].iter().skip(LINE).step_by(LINE).for_each(prefetch);
         });
     }
 

@@ -6,9 +6,7 @@
 //! none is released before the last effect and the log's append, which makes every command, and
 //! every transaction, strictly serialisable.
 //!
-//! The lock is `std`'s mutex: one futex word, a bounded spin, then a parked thread. Measured here it
-//! costs 5 ns for lock and unlock, uncontended; a hand-written word lock gains 2 ns and would cost
-//! this crate its freedom from unsafe code.
+//! The lock is a word of its own ([`ochre_base::word_lock`]): a bounded spin, then a parked thread.
 //!
 //! **A thread waits for a shard's lock only while it holds none.** A set is taken in ascending order:
 //! it waits for the first lock, and only tries the others, for some microseconds each. A lock that

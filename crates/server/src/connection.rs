@@ -125,7 +125,7 @@ impl Connection {
             traffic.reads += 1;
             traffic.net_in += bytes as u64;
             let info = &self.session.info;
-            info.net_in.fetch_add(bytes as u64, Ordering::Relaxed);
+            ClientInfo::add(&info.net_in, bytes as u64);
             info.last_seen.store(lp.now.unix_ms / 1000, Ordering::Relaxed);
             if was_empty {
                 self.run_slice(engine, lp, &mut scratch[..bytes], traffic)?;
@@ -264,7 +264,7 @@ impl Connection {
             };
             traffic.writes += 1;
             traffic.net_out += bytes as u64;
-            self.session.info.net_out.fetch_add(bytes as u64, Ordering::Relaxed);
+            ClientInfo::add(&self.session.info.net_out, bytes as u64);
             self.output.advance(bytes);
         }
         self.stuck = !self.socket.finish_write()?;

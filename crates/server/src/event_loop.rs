@@ -188,6 +188,7 @@ impl EventLoop {
     ) -> Self {
         let deck = Deck::default();
         lp.pump = Some(busy::pump(shared, &lp, &deck));
+        lp.defers_counts = true;
         let mut event_loop = Self::bare(engine, shared, lp, deck);
         event_loop.io.poll = Some(poll);
         event_loop
@@ -232,6 +233,7 @@ impl EventLoop {
             self.write_log();
             self.io.feeding = self.feed_replicas();
             self.wake_feeders();
+            self.lp.flush_counts(self.engine);
             self.flush_all();
             self.end_turn(began);
         }

@@ -1,5 +1,9 @@
 //! Huge pages: fewer misses of the processor's table of pages, as long as they cost no memory.
 //!
+//! Off unless `huge-pages yes`: who touches a huge page first waits until the kernel has found and zeroed 2 MB. While a
+//! server grew to 20 million keys, 704 inserts took longer than 200 us for that, the longest 20 ms; without huge
+//! pages none does.
+//!
 //! The allocator asks for huge pages wherever it maps memory ([`crate::allocator`]). Nothing forks here, so the
 //! peers' reason to do without them, copying 2 MB for a byte that changes during a save, does not exist. Another
 //! one does: after a large part of the data is deleted, the kernel's `khugepaged` makes sparse stretches whole

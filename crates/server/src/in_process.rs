@@ -25,6 +25,7 @@ use ochre_resp::{Output, Parser};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::event_loop::Shared;
+use crate::huge_pages::HugePages;
 use crate::serve::{Parts, assemble};
 
 /// Keys that there are.
@@ -83,6 +84,8 @@ fn engine(threads: usize) -> anyhow::Result<Parts> {
     let mut config = Config::new(&Surroundings { cores: threads, folder });
     config.replace(const { table::id("io-threads") }, Value::Int(threads as i64));
     let settings = Settings::of(&config);
+    // As a server does unless it is told otherwise.
+    HugePages::begin();
     assemble(config, &settings, "no")
 }
 
