@@ -28,8 +28,10 @@ pub(crate) fn run() -> Result<()> {
         succeed(tests.args(args))
     })?;
     stage("interleavings", || {
-        let features = ["test", "-p", "ochre-keyspace", "--features", "shuttle"];
-        cargo(&[&features[..], &["--test", "shuttle", "--quiet"]].concat())
+        ["ochre-base", "ochre-keyspace", "ochre-engine"].iter().try_for_each(|package| {
+            let features = ["test", "-p", package, "--features", "shuttle"];
+            cargo(&[&features[..], &["--test", "shuttle", "--quiet"]].concat())
+        })
     })?;
     stage("miri", miri)?;
     stage("fuzzing", || crate::fuzz::run(&[]))?;

@@ -16,6 +16,9 @@
 //! Invariants: the word is FREE if and only if nobody holds the lock; only the holder makes it FREE. There is no
 //! fairness and no poisoning.
 
+#[cfg(feature = "shuttle")]
+use shuttle::sync::atomic::{AtomicU32, Ordering};
+#[cfg(not(feature = "shuttle"))]
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use lock_api::{GuardNoSend, RawMutex};
@@ -25,8 +28,9 @@ const HELD: u32 = 1;
 /// Held, and somebody sleeps or is about to.
 const AWAITED: u32 = 2;
 /// Looks at a held lock before sleep: some microseconds, many times what a command holds a lock for.
-const SPINS: u32 = 100;
+const SPINS: u32 = if cfg!(feature = "shuttle") { 1 } else { 100 };
 /// Longest sleep between two tries, in nanoseconds.
+#[cfg(not(feature = "shuttle"))]
 const NAP: i64 = 500_000;
 
 /// See the module's head.
@@ -95,7 +99,7 @@ impl WordLock {
     }
 }
 
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(target_os = "linux", not(any(miri, feature = "shuttle"))))]
 fn sleep_on(word: &AtomicU32) {
     use rustix::thread::futex::{Flags, Timespec, wait};
     let nap = Timespec { tv_sec: 0, tv_nsec: NAP };
@@ -103,21 +107,25 @@ fn sleep_on(word: &AtomicU32) {
     let _ = wait(word, Flags::PRIVATE, AWAITED, Some(&nap));
 }
 
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(target_os = "linux", not(any(miri, feature = "shuttle"))))]
 fn wake_one(word: &AtomicU32) {
     // A call that cannot wake leaves the sleeper to its nap.
     let _ = rustix::thread::futex::wake(word, rustix::thread::futex::Flags::PRIVATE, 1);
 }
 
-#[cfg(not(all(target_os = "linux", not(miri))))]
+/// A sleep of which nobody can wake the sleeper: all that mutual exclusion may hang on.
+#[cfg(any(not(target_os = "linux"), miri, feature = "shuttle"))]
 fn sleep_on(_: &AtomicU32) {
+    #[cfg(feature = "shuttle")]
+    shuttle::thread::yield_now();
+    #[cfg(not(feature = "shuttle"))]
     std::thread::park_timeout(std::time::Duration::from_nanos(NAP as u64));
 }
 
-#[cfg(not(all(target_os = "linux", not(miri))))]
+#[cfg(any(not(target_os = "linux"), miri, feature = "shuttle"))]
 fn wake_one(_: &AtomicU32) {}
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
     use super::Mutex;
     use std::thread;

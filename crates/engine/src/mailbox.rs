@@ -6,7 +6,11 @@
 //! it but a push or a swap. Length: what can be sent is bounded by its causes (one reply for each
 //! blocked client, one line for each monitor and command, which the monitor's output limit bounds).
 
-use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(feature = "shuttle")]
+use shuttle::sync::Mutex;
+#[cfg(not(feature = "shuttle"))]
+use std::sync::Mutex;
+use std::sync::{Arc, PoisonError};
 
 use crate::commands::migrate::Round;
 use crate::tracking::{Cause, Names};
@@ -109,7 +113,7 @@ impl std::fmt::Debug for Mailbox {
 impl Mailbox {
     /// An empty mailbox.
     pub fn new(wake: Box<dyn Wake>) -> Self {
-        Self { queue: Mutex::default(), wake }
+        Self { queue: Mutex::new(Queue::default()), wake }
     }
 
     /// Leaves a message.
@@ -154,7 +158,7 @@ impl Mailbox {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
