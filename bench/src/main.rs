@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p ochre-bench -- [speed] [loops] [memory] [engine] [growth] [expiry]
-//!     [eviction] [--peer PATH] [--client PATH] [--ochre PATH] [--pairs N] [--seconds S] [--only NAME,NAME] [--no-floor] [--results DIR]
+//!     [eviction] [persistence] [--peer PATH] [--client PATH] [--ochre PATH] [--pairs N] [--seconds S] [--only NAME,NAME] [--no-floor] [--results DIR]
 //! ```
 //!
 //! * `speed`: requests/s and CPU time a request for each workload, in two regimes ([`speed`]);
@@ -11,7 +11,8 @@
 //! * `engine`: the engine without sockets, one thread against two ([`engine`]);
 //! * `growth`: from nothing to 20 million keys, and back to a tenth of them ([`growth`]);
 //! * `expiry`: a million keys that are due in the same second ([`expiry`]);
-//! * `eviction`: hit ratios with room for half of the keys ([`eviction`]).
+//! * `eviction`: hit ratios with room for half of the keys ([`eviction`]);
+//! * `persistence`: saves, loads, a full sync, and the price of the log ([`persistence`]).
 //!
 //! Without a name all of them run. Each writes a Markdown table and an SVG chart into
 //! `bench/results/`. Absolute numbers of a virtual machine mean little: runs are interleaved A B,
@@ -30,6 +31,7 @@ mod loops;
 mod machine;
 mod memory;
 mod options;
+mod persistence;
 mod report;
 mod speed;
 mod stats;
@@ -48,6 +50,7 @@ fn main() -> Result<()> {
             options::Part::Growth => growth::run(&options)?,
             options::Part::Expiry => expiry::run(&options)?,
             options::Part::Eviction => eviction::run(&options)?,
+            options::Part::Persistence => persistence::run(&options)?,
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const USAGE: &str = "usage: ochre-bench [speed] [loops] [memory] [engine] [growth] [expiry] [eviction] \
-    [--peer PATH] [--client PATH] [--ochre PATH] [--pairs N] [--seconds S] [--only NAME,NAME] [--no-floor] [--results DIR]";
+    [persistence] [--peer PATH] [--client PATH] [--ochre PATH] [--pairs N] [--seconds S] [--only NAME,NAME] [--no-floor] [--results DIR]";
 
 /// One part of the benchmark.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,10 +20,11 @@ pub(crate) enum Part {
     Growth,
     Expiry,
     Eviction,
+    Persistence,
 }
 
 /// All parts, by the names that they are asked for with.
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 8] = [
     ("speed", Part::Speed),
     ("loops", Part::Loops),
     ("memory", Part::Memory),
@@ -31,6 +32,7 @@ const PARTS: [(&str, Part); 7] = [
     ("growth", Part::Growth),
     ("expiry", Part::Expiry),
     ("eviction", Part::Eviction),
+    ("persistence", Part::Persistence),
 ];
 
 /// All settings of a run.
