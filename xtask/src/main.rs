@@ -14,7 +14,8 @@ const USAGE: &str = "\
 cargo xtask ci [--install]    check everything; --install first installs what the tests need
 cargo xtask fix               format, and apply what clippy can fix
 cargo xtask tidy              crate edges, file lengths, head comments, where unsafe may live
-cargo xtask upstream [unit]    Redis 7.0.15's own test suite, obtained by apt, against target/debug/ochre-server
+cargo xtask upstream [--drop-in] [unit..]  Redis 7.0.15's own test suite, obtained by apt, against
+                              target/debug/ochre-server; --drop-in: in place of its own servers
 cargo xtask fuzz [SECONDS [TARGET..]]  the fuzzing targets, each for so long; needs a nightly compiler
 cargo xtask codegen [--check] write COMPAT.md, or check that it is up to date
 ";

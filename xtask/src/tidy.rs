@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("config", &["base", "resp"]),
     ("observe", &["base"]),
     ("aof", &["base"]),
+    ("backup", &["rdb"]),
     ("script", &["base", "resp", "command"]),
     ("pubsub", &["base"]),
     ("replication", &["base"]),
@@ -35,6 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "server",
         &[
+            "backup",
             "base",
             "resp",
             "types",
@@ -58,6 +60,7 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// Files that may hold unsafe code.
 const UNSAFE: &[&str] = &[
+    "crates/base/src/word_lock.rs",
     "crates/types/src/table/bucket.rs",
     "crates/types/src/table/prefetch.rs",
     "crates/server/src/allocator.rs",

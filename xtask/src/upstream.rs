@@ -1,13 +1,24 @@
-//! `cargo xtask upstream`: Redis 7.0.15's own test suite against our binaries.
+//! `cargo xtask upstream [--drop-in]`: Redis 7.0.15's own test suite against our binaries.
 //!
 //! The suite is obtained from Debian's source archive by apt, unpacked under `target/upstream`, and nothing of it
-//! is committed. Each unit runs against a server of its own (`--compat redis-7.0`, one event loop, so that
-//! what two clients send takes effect in the order in which it was sent), under a time limit, so that a hang is
-//! a result. `crates/conformance/upstream/units.txt` lists the units; `skip.txt` the tests that are passed over, each
-//! under the reason for it.
+//! is committed. There are two ways to run a unit, each under a time limit, so that a hang is a result:
+//!
+//! - **External** (the default): against one server that runs already (`--compat redis-7.0`, one event loop, so
+//!   that what two clients send takes effect in the order in which it was sent). Tests that need a server of
+//!   their own are left out by the suite.
+//! - **Drop-in**: in a tree whose `src/redis-server`, `redis-check-rdb` and `redis-check-aof` are `ochre-server`,
+//!   which acts by its name, while the clients are Debian's. The suite starts, stops, kills and reads the logs of
+//!   as many servers as it likes; the same two directives are given to each.
+//!
+//! `crates/conformance/upstream/units.txt` and `units-drop-in.txt` list the units; `skip.txt`, and for the drop-in
+//! `skip-drop-in.txt` too, the tests that are passed over, each under the reason for it. At the end it says how many
+//! tests there were, and how many were passed over, which must be under [`PASSED_OVER_MAX_PERCENT`].
+//!
+//! `OCHRE_SERVER` names another binary than `target/debug/ochre-server`.
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -17,30 +28,79 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::root;
 
 const VERSION: &str = "7.0.15";
-/// Time for one unit.
+/// Time for one unit against a server that runs.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// Time for one unit that starts its own servers, again and again.
+const PATIENCE_DROP_IN: Duration = Duration::from_secs(600);
 /// Times that a unit is tried: some of its tests count milliseconds.
 const TRIES: usize = 3;
+/// Part of all tests that may be passed over in an external run, which has all of its units in its list.
+const PASSED_OVER_MAX_PERCENT: usize = 2;
+/// What the suite looks for.
+const PROGRAMS: &[&str] = &[
+    "redis-server",
+    "redis-sentinel",
+    "redis-cli",
+    "redis-benchmark",
+    "redis-check-aof",
+    "redis-check-rdb",
+];
+/// Folder of the lists.
+const LISTS: &str = "crates/conformance/upstream";
+
+/// How a unit is run: see the module's head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    External,
+    DropIn,
+}
+
+impl Way {
+    fn units(self) -> &'static str {
+        match self {
+            Self::External => "units.txt",
+            Self::DropIn => "units-drop-in.txt",
+        }
+    }
+
+    fn skips(self) -> &'static [&'static str] {
+        match self {
+            Self::External => &["skip.txt"],
+            Self::DropIn => &["skip.txt", "skip-drop-in.txt"],
+        }
+    }
+}
 
 /// Runs the units named, or all that are listed.
-pub(crate) fn run(units: &[&str]) -> Result<()> {
+pub(crate) fn run(words: &[&str]) -> Result<()> {
+    let (way, named) = match words {
+        ["--drop-in", named @ ..] => (Way::DropIn, named),
+        named => (Way::External, named),
+    };
     let base = root().join("target/upstream");
-    let tree = prepare(&base)?;
-    let listed = lines(&root().join("crates/conformance/upstream/units.txt"))?;
-    let units: Vec<String> = match units {
-        [] => listed,
+    let tree = prepare(&base, way)?;
+    let units: Vec<String> = match named {
+        [] => lines(&root().join(LISTS).join(way.units()))?,
         named => named.iter().map(|unit| (*unit).to_owned()).collect(),
     };
     let mut failed = Vec::new();
+    let (mut passed, mut wrong, mut over) = (0, 0, 0);
     for unit in &units {
-        let mut outcome = run_unit(&tree, unit)?;
+        let mut outcome = run_unit(&tree, unit, way)?;
         for _ in 1..TRIES {
             if outcome.is_good() {
                 break;
             }
-            outcome = run_unit(&tree, unit)?;
+            outcome = run_unit(&tree, unit, way)?;
         }
-        println!("{unit}: {} passed, {} failed", outcome.passed, outcome.failures.len());
+        let failures = outcome.failures.len();
+        println!(
+            "{unit}: {} passed, {failures} failed, {} passed over",
+            outcome.passed, outcome.passed_over
+        );
+        passed += outcome.passed;
+        wrong += failures;
+        over += outcome.passed_over;
         if !outcome.is_good() {
             outcome.failures.iter().for_each(|name| println!("    {name}"));
             if let Some(trouble) = &outcome.trouble {
@@ -49,7 +109,16 @@ pub(crate) fn run(units: &[&str]) -> Result<()> {
             failed.push(unit.as_str());
         }
     }
+    let all = passed + wrong + over;
+    let share = over as f64 * 100.0 / all.max(1) as f64;
+    println!(
+        "{all} tests in {} units: {passed} passed, {wrong} failed, {over} passed over ({share:.1} %)",
+        units.len()
+    );
     ensure!(failed.is_empty(), "units of the upstream suite failed: {}", failed.join(", "));
+    let too_many = over * 100 > all * PASSED_OVER_MAX_PERCENT;
+    let is_whole = named.is_empty() && way == Way::External;
+    ensure!(!(is_whole && too_many), "more than {PASSED_OVER_MAX_PERCENT} % are passed over");
     Ok(())
 }
 
@@ -61,22 +130,30 @@ fn lines(path: &Path) -> Result<Vec<String>> {
 }
 
 /// Obtains the suite, and lays out a folder in which it takes our binaries for its own.
-fn prepare(base: &Path) -> Result<PathBuf> {
+fn prepare(base: &Path, way: Way) -> Result<PathBuf> {
     let source = base.join(format!("redis-{VERSION}"));
     if !source.join("tests/test_helper.tcl").is_file() {
         obtain(base)?;
     }
-    let tree = base.join("tree");
+    let tree = base.join(if way == Way::DropIn { "tree-drop-in" } else { "tree" });
     if tree.exists() {
         fs::remove_dir_all(&tree)?;
     }
     fs::create_dir_all(tree.join("src"))?;
     succeed(Command::new("cp").arg("-r").arg(source.join("tests")).arg(&tree))?;
-    std::os::unix::fs::symlink(server()?, tree.join("src/redis-server"))?;
-    for tool in ["redis-cli", "redis-benchmark", "redis-check-aof", "redis-check-rdb"] {
-        std::os::unix::fs::symlink(Path::new("/usr/bin").join(tool), tree.join("src").join(tool))?;
+    let ours: &[&str] = match way {
+        Way::External => &["redis-server"],
+        Way::DropIn => &["redis-server", "redis-sentinel", "redis-check-aof", "redis-check-rdb"],
+    };
+    for name in PROGRAMS {
+        let is_ours = ours.contains(name);
+        let program = if is_ours { server()? } else { Path::new("/usr/bin").join(name) };
+        std::os::unix::fs::symlink(program, tree.join("src").join(name))?;
     }
-    let skipped = lines(&root().join("crates/conformance/upstream/skip.txt"))?;
+    let mut skipped = Vec::new();
+    for list in way.skips() {
+        skipped.extend(lines(&root().join(LISTS).join(list))?);
+    }
     fs::write(tree.join("skip.txt"), skipped.join("\n") + "\n")?;
     Ok(tree)
 }
@@ -143,6 +220,7 @@ fn succeed(command: &mut Command) -> Result<()> {
 #[derive(Debug, Default)]
 struct Outcome {
     passed: usize,
+    passed_over: usize,
     failures: Vec<String>,
     trouble: Option<String>,
 }
@@ -164,11 +242,33 @@ impl Drop for Server {
     }
 }
 
-fn run_unit(tree: &Path, unit: &str) -> Result<Outcome> {
+fn run_unit(tree: &Path, unit: &str, way: Way) -> Result<Outcome> {
+    let output = tree.join(format!("{}.out", unit.replace('/', "_")));
+    let mut suite = Command::new("tclsh");
+    suite
+        .args(["tests/test_helper.tcl", "--single", unit, "--durable", "--tags", "-slow"])
+        .args(["--skipfile", "skip.txt"])
+        .current_dir(tree)
+        .stdin(Stdio::null())
+        .stdout(fs::File::create(&output)?)
+        .stderr(Stdio::null());
+    let in_time = match way {
+        Way::External => external(tree, suite)?,
+        Way::DropIn => drop_in(suite)?,
+    };
+    let mut outcome = read(&fs::read_to_string(&output).unwrap_or_default());
+    if !in_time {
+        let last = "it did not end in time, after the last test that did".to_owned();
+        outcome.trouble = Some(last);
+    }
+    Ok(outcome)
+}
+
+/// Runs the suite against a server of ours; whether it ended in time.
+fn external(tree: &Path, mut suite: Command) -> Result<bool> {
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port().to_string();
     let folder = tree.join(format!("data-{port}"));
     fs::create_dir_all(&folder)?;
-    let output = tree.join(format!("{}.out", unit.replace('/', "_")));
     let log = fs::File::create(folder.join("log"))?;
     let child = Command::new(tree.join("src/redis-server"))
         .args(["--port", &port, "--io-threads", "1", "--compat", "redis-7.0", "--save", ""])
@@ -178,25 +278,39 @@ fn run_unit(tree: &Path, unit: &str) -> Result<Outcome> {
         .spawn()?;
     let server = Server(child);
     wait_for(&port)?;
-    let mut suite = Command::new("tclsh")
-        .args(["tests/test_helper.tcl", "--host", "127.0.0.1", "--port", &port, "--single", unit])
-        .args(["--durable", "--skipfile", "skip.txt", "--tags", "-slow"])
-        .current_dir(tree)
-        .stdin(Stdio::null())
-        .stdout(fs::File::create(&output)?)
-        .stderr(Stdio::null())
-        .spawn()
-        .context("tclsh, which the upstream suite needs")?;
-    let in_time = ends_within(&mut suite, PATIENCE)?;
+    suite.args(["--host", "127.0.0.1", "--port", &port]);
+    let in_time = ends_within(&mut suite.spawn().context(TCL)?, PATIENCE)?;
     drop(server);
     fs::remove_dir_all(&folder)?;
-    let mut outcome = read(&fs::read_to_string(&output).unwrap_or_default());
-    if !in_time {
-        let last = "it did not end in time, after the last test that did".to_owned();
-        outcome.trouble = Some(last);
-    }
-    Ok(outcome)
+    Ok(in_time)
 }
+
+/// Runs the suite with servers that it starts; whether it ended in time.
+fn drop_in(mut suite: Command) -> Result<bool> {
+    suite.args([
+        "--clients",
+        "1",
+        "--config",
+        "compat",
+        "redis-7.0",
+        "--config",
+        "io-threads",
+        "1",
+    ]);
+    // Not the ports of an external run, so that both may go on at once.
+    suite.args(["--baseport", "25111", "--portcount", "4000"]);
+    // A group of its own: when time is out, its servers have to go with it.
+    let mut suite = suite.process_group(0).spawn().context(TCL)?;
+    let group = format!("-{}", suite.id());
+    let in_time = ends_within(&mut suite, PATIENCE_DROP_IN)?;
+    // An error says that nothing is left of the group.
+    let kill = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+    kill.context("kill, to end what the suite has left running")?;
+    Ok(in_time)
+}
+
+/// What is missing when the suite cannot be started.
+const TCL: &str = "tclsh, which the upstream suite needs";
 
 #[expect(clippy::disallowed_methods, reason = "a time limit of a test run is wall-clock time")]
 fn ends_within(child: &mut Child, patience: Duration) -> Result<bool> {
@@ -230,6 +344,8 @@ fn read(text: &str) -> Outcome {
         let line = plain(line);
         if line.starts_with("[ok]: ") {
             outcome.passed += 1;
+        } else if line.starts_with("[skip]: ") {
+            outcome.passed_over += 1;
         } else if let Some(name) = line.strip_prefix("[err]: ") {
             outcome.failures.push(name.to_owned());
         } else if line.starts_with("[exception]") {

@@ -5,14 +5,20 @@
 //! file appendonly.aof.4.incr.aof seq 4 type i
 //! ```
 //!
-//! One line a file: its name (in double quotes when it has blanks), its sequence number, and its type: `b` the base
-//! (at most one), `i` an increment (ascending numbers, applied in that order), `h` history, which a
-//! rewrite has replaced and which may be deleted. Other pairs of words may follow and are passed over. Lines that
-//! begin with `#` are comments.
+//! One line a file: its name (in double quotes and with escapes when it has blanks or what cannot be printed), its
+//! sequence number, and its type: `b` the base (at most one), `i` an increment (ascending numbers, applied in that
+//! order), `h` history, which a rewrite has replaced and which may be deleted. Other pairs of words may follow and
+//! are passed over. Lines that begin with `#` are comments. A line has at most 1022 bytes; an empty line or a text
+//! without lines is no manifest, since either tells of a file that was damaged.
 //!
 //! Source: the documentation of Redis 7's multi-part append-only file, and files of redis-server 7.0.15.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+
+/// Bytes of a line, as the peers read them.
+const LINE_MAX: usize = 1022;
+
+const FORM: &str = "Invalid AOF manifest file format";
 
 /// What a file of the append-only file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,21 +84,29 @@ impl Manifest {
     /// Reads a manifest.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let mut manifest = Self::default();
+        if text.is_empty() {
+            return Err(Invalid { line: 0, why: "Found an empty AOF manifest" });
+        }
         for (at, line) in text.lines().enumerate() {
             let invalid = |why| Invalid { line: at + 1, why };
-            if line.is_empty() || line.starts_with('#') {
+            if line.len() > LINE_MAX {
+                return Err(invalid("The AOF manifest file contains too long line"));
+            }
+            if line.starts_with('#') {
                 continue;
             }
-            let entry = entry(line).ok_or_else(|| invalid("not of the form of a file"))?;
+            let entry = entry(line).map_err(invalid)?;
             match entry.part {
-                Part::Base if manifest.base.is_some() => return Err(invalid("a second base")),
+                Part::Base if manifest.base.is_some() => {
+                    return Err(invalid("Found duplicate base file information"));
+                }
                 Part::Base => manifest.base = Some(entry),
                 Part::History => manifest.history.push(entry),
                 Part::Increment => {
                     let ascends =
                         manifest.increments.last().is_none_or(|last| last.seq < entry.seq);
                     if !ascends {
-                        return Err(invalid("increments out of order"));
+                        return Err(invalid("Found a non-monotonic sequence number"));
                     }
                     manifest.increments.push(entry);
                 }
@@ -142,30 +156,48 @@ impl Manifest {
 impl fmt::Display for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for entry in self.base.iter().chain(&self.history).chain(&self.increments) {
-            let quoted = entry.name.contains([' ', '"', '\\']);
-            let name = match quoted {
-                true => format!("\"{}\"", entry.name.replace('\\', "\\\\").replace('"', "\\\"")),
-                false => entry.name.clone(),
-            };
+            let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"\"'\\".contains(c);
+            let name =
+                if entry.name.chars().all(plain) { &entry.name } else { &quoted(&entry.name) };
             writeln!(f, "file {name} seq {} type {}", entry.seq, entry.part.letter())?;
         }
         Ok(())
     }
 }
 
-fn entry(line: &str) -> Option<Entry> {
-    let rest = line.strip_prefix("file ")?;
+/// A name in double quotes, with the escapes of the peers' quoting rules, so that it stays on one line.
+fn quoted(name: &str) -> String {
+    let mut out = String::from("\"");
+    for c in name.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            // Writing to a text cannot fail.
+            c if c.is_ascii_control() => drop(write!(out, "\\x{:02x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn entry(line: &str) -> Result<Entry, &'static str> {
+    let rest = line.strip_prefix("file ").ok_or(FORM)?;
     let (name, rest) = match rest.strip_prefix('"') {
-        Some(quoted) => unquote(quoted)?,
+        Some(quoted) => unquote(quoted).ok_or(FORM)?,
         None => {
-            let (name, rest) = rest.split_once(' ')?;
+            let (name, rest) = rest.split_once(' ').ok_or(FORM)?;
             (name.to_owned(), rest)
         }
     };
     let (mut seq, mut part) = (None, None);
     let mut words = rest.split_whitespace();
     while let Some(key) = words.next() {
-        let value = words.next()?;
+        let value = words.next().ok_or(FORM)?;
         match key {
             "seq" => seq = value.parse().ok().filter(|seq| *seq > 0),
             "type" => {
@@ -173,7 +205,7 @@ fn entry(line: &str) -> Option<Entry> {
                     "b" => Part::Base,
                     "i" => Part::Increment,
                     "h" => Part::History,
-                    _ => return None,
+                    _ => return Err("Unknown AOF file type"),
                 });
             }
             // Offsets of the replication stream, by Redis 8: of no use here.
@@ -181,8 +213,10 @@ fn entry(line: &str) -> Option<Entry> {
         }
     }
     // A name with a folder could reach files elsewhere.
-    let plain = !name.is_empty() && !name.contains('/');
-    if plain { Some(Entry { name, seq: seq?, part: part? }) } else { None }
+    if name.is_empty() || name.contains('/') {
+        return Err("File can't be a path, just a filename");
+    }
+    Ok(Entry { name, seq: seq.ok_or(FORM)?, part: part.ok_or(FORM)? })
 }
 
 /// A name in double quotes, of which the first is passed, and what follows it.
@@ -192,7 +226,19 @@ fn unquote(text: &str) -> Option<(String, &str)> {
     while let Some((at, c)) = chars.next() {
         match c {
             '"' => return Some((name, text[at + 1..].trim_start())),
-            '\\' => name.push(chars.next()?.1),
+            '\\' => name.push(match chars.next()?.1 {
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'a' => '\u{7}',
+                'b' => '\u{8}',
+                'x' => {
+                    let (high, low) =
+                        (chars.next()?.1.to_digit(16)?, chars.next()?.1.to_digit(16)?);
+                    char::from_u32(high << 4 | low)?
+                }
+                other => other,
+            }),
             _ => name.push(c),
         }
     }
@@ -226,13 +272,18 @@ mod tests {
     fn odd_names_survive() {
         let mut manifest = Manifest::default();
         manifest.add_increment("my \"file\" \\.aof");
+        manifest.add_increment(" two\nlines\r\t\u{1}'\u{7}\u{8}.aof ");
+        assert_eq!(manifest.to_string().lines().count(), 2);
         assert_eq!(Manifest::parse(&manifest.to_string()), Ok(manifest));
     }
 
     #[test]
     fn what_is_not_a_manifest_is_refused() {
         for text in [
+            "",
             "nonsense",
+            "# a comment\n\n",
+            "file a seq 1 type b\n\nfile b seq 1 type i\n",
             "file a seq 1 type x",
             "file a seq 0 type b",
             "file ../a seq 1 type b",
@@ -246,7 +297,8 @@ mod tests {
         ] {
             assert!(Manifest::parse(text).is_err(), "{text}");
         }
-        assert_eq!(Manifest::parse("# a comment\n\n"), Ok(Manifest::default()));
+        assert!(Manifest::parse(&format!("file a seq 1 type b{}", " k v".repeat(300))).is_err());
+        assert_eq!(Manifest::parse("# a comment\n"), Ok(Manifest::default()));
         // Redis 8 writes more about a file.
         let manifest = Manifest::parse("file a seq 3 type i startoffset 17\n").unwrap();
         assert_eq!((manifest.increments.len(), manifest.last_increment()), (1, 3));

@@ -62,6 +62,8 @@ pub enum Kind {
     HostPort,
     /// A process title with names in braces.
     TitleTemplate,
+    /// How often something is done: a word, or seconds.
+    Schedule,
 }
 
 impl Kind {

@@ -4,6 +4,13 @@
 //! is swapped: no lock, no text and no lookup on the way of a command. Every field names its
 //! directive, and its unit where it has one.
 
+mod backup;
+mod replica;
+mod tls;
+
+pub use self::backup::BackupSettings;
+pub use self::replica::{DisklessLoad, ReplicaSettings};
+pub use self::tls::{TlsClients, TlsSettings, TlsUser};
 use crate::special::{EventClasses, OutputLimit, SavePoint};
 use crate::store::{Config, mismatch};
 use crate::table::{Id, id};
@@ -226,111 +233,6 @@ pub struct LazyFree {
     pub user_flush: bool,
 }
 
-/// How a replica loads a snapshot that arrives: `repl-diskless-load`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DisklessLoad {
-    /// From a file, once all of it is there.
-    Never,
-    /// From the connection when there is no data to be lost, else from a file.
-    WhenEmpty,
-    /// From the connection, after the old data is dropped.
-    Always,
-}
-
-/// What a server that follows another goes by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplicaSettings {
-    /// `masterauth`; empty for none.
-    pub password: Vec<u8>,
-    /// `masteruser`; empty for none.
-    pub user: Vec<u8>,
-    /// `replica-serve-stale-data`
-    pub serve_stale: bool,
-    /// `replica-read-only`
-    pub read_only: bool,
-    /// `replica-ignore-maxmemory`
-    pub ignore_maxmemory: bool,
-    /// `replica-lazy-flush`
-    pub lazy_flush: bool,
-    /// `replica-priority`
-    pub priority: u64,
-    /// `replica-announced`
-    pub announced: bool,
-    /// `replica-announce-ip`; empty for the address that the primary sees.
-    pub announce_ip: String,
-    /// `replica-announce-port`; 0 for the port that is listened on.
-    pub announce_port: u16,
-    /// `repl-diskless-load`
-    pub diskless_load: DisklessLoad,
-}
-
-/// `tls-auth-clients`: whether clients show a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsClients {
-    /// They are not asked.
-    No,
-    /// One that is shown must be right.
-    Optional,
-    /// They must.
-    Yes,
-}
-
-/// `tls-auth-clients-user`: the part of a client's certificate that names its user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsUser {
-    /// None.
-    Off,
-    /// The common name of its subject.
-    CommonName,
-    /// A URI of its alternative names.
-    Uri,
-}
-
-/// The directives of TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsSettings {
-    /// `tls-port`; 0 for none.
-    pub port: u16,
-    /// `tls-cert-file`
-    pub cert_file: Option<PathBuf>,
-    /// `tls-key-file`
-    pub key_file: Option<PathBuf>,
-    /// `tls-key-file-pass`; empty for none.
-    pub key_pass: Vec<u8>,
-    /// `tls-client-cert-file`
-    pub client_cert_file: Option<PathBuf>,
-    /// `tls-client-key-file`
-    pub client_key_file: Option<PathBuf>,
-    /// `tls-client-key-file-pass`; empty for none.
-    pub client_key_pass: Vec<u8>,
-    /// `tls-ca-cert-file`
-    pub ca_file: Option<PathBuf>,
-    /// `tls-ca-cert-dir`
-    pub ca_dir: Option<PathBuf>,
-    /// `tls-auth-clients`
-    pub clients: TlsClients,
-    /// `tls-auth-clients-user`
-    pub user: TlsUser,
-    /// `tls-protocols`; empty for the default.
-    pub protocols: String,
-    /// `tls-ciphers`; empty for the default.
-    pub ciphers: String,
-    /// `tls-ciphersuites`; empty for the default.
-    pub cipher_suites: String,
-    /// `tls-prefer-server-ciphers`
-    pub prefer_server_ciphers: bool,
-    /// `tls-session-caching`
-    pub session_caching: bool,
-    /// `tls-session-cache-size`; 0 for as many as memory is set aside for.
-    pub session_cache_entries: usize,
-    /// `tls-session-cache-timeout`, seconds.
-    pub session_cache_timeout_s: u64,
-    /// `tls-auto-reload-interval`, seconds; 0 for never.
-    pub reload_interval_s: u64,
-    /// `max-new-tls-connections-per-cycle`
-    pub accepts_per_turn: usize,
-}
-
 /// One of the three logs of remarkable commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandLog {
@@ -378,6 +280,8 @@ pub struct Settings {
     pub databases: u32,
     /// `io-threads`
     pub io_threads: usize,
+    /// `always-show-logo`
+    pub always_show_logo: bool,
     /// `proto-max-bulk-len`, bytes.
     pub proto_max_bulk_len: u64,
     /// `client-query-buffer-limit`, bytes.
@@ -479,6 +383,10 @@ pub struct Settings {
     pub rdb_incremental_fsync: bool,
     /// `stop-writes-on-bgsave-error`
     pub stop_writes_on_save_error: bool,
+    /// `save-format`; none: by `compat`.
+    pub save_format: Option<Compat>,
+    /// `backup-*`, `restore-url`
+    pub backup: BackupSettings,
     /// `replica-*`, `masterauth`, `masteruser`
     pub replica: ReplicaSettings,
     /// `repl-timeout`, ms.
@@ -487,6 +395,12 @@ pub struct Settings {
     pub backlog_ttl_ms: i64,
     /// `repl-disable-tcp-nodelay`, the other way round.
     pub repl_no_delay: bool,
+    /// `repl-diskless-sync`
+    pub diskless_sync: bool,
+    /// `repl-diskless-sync-delay`, milliseconds.
+    pub diskless_sync_delay_ms: i64,
+    /// `repl-diskless-sync-max-replicas`; 0 for no such number.
+    pub diskless_sync_max_replicas: usize,
     /// `min-replicas-to-write`; 0: writes need none
     pub min_replicas: u64,
     /// `repl-ping-replica-period`, in milliseconds.
@@ -507,6 +421,8 @@ pub struct Settings {
     pub aof_timestamps: bool,
     /// `key-load-delay`, microseconds; below 0: one after so many keys.
     pub key_load_delay: i64,
+    /// `rdb-key-save-delay`, microseconds; below 0: one after so many keys.
+    pub key_save_delay: i64,
     /// `aof-load-truncated`
     pub aof_load_truncated: bool,
     /// `auto-aof-rewrite-percentage`; 0: never
@@ -556,6 +472,7 @@ impl Settings {
             protected_mode: config.boolean(const { id("protected-mode") }),
             databases: view.number(const { id("databases") }) as u32,
             io_threads: view.number(const { id("io-threads") }) as usize,
+            always_show_logo: config.boolean(const { id("always-show-logo") }),
             proto_max_bulk_len: config.bytes(const { id("proto-max-bulk-len") }),
             query_buffer_limit: config.bytes(const { id("client-query-buffer-limit") }),
             output_limits: view.output_limits(const { id("client-output-buffer-limit") }),
@@ -621,10 +538,16 @@ impl Settings {
             rdb_relaxed: config.int(const { id("rdb-version-check") }) == 1,
             rdb_incremental_fsync: config.boolean(const { id("rdb-save-incremental-fsync") }),
             stop_writes_on_save_error: config.boolean(const { id("stop-writes-on-bgsave-error") }),
+            save_format: backup::save_format(config),
+            backup: BackupSettings::of(config),
             replica: view.replica(),
             repl_timeout_ms: config.int(const { id("repl-timeout") }) * 1000,
             backlog_ttl_ms: config.int(const { id("repl-backlog-ttl") }).saturating_mul(1000),
             repl_no_delay: !config.boolean(const { id("repl-disable-tcp-nodelay") }),
+            diskless_sync: config.boolean(const { id("repl-diskless-sync") }),
+            diskless_sync_delay_ms: config.int(const { id("repl-diskless-sync-delay") }) * 1000,
+            diskless_sync_max_replicas: view.number(const { id("repl-diskless-sync-max-replicas") })
+                as usize,
             min_replicas: view.number(const { id("min-replicas-to-write") }),
             replica_ping_ms: config.int(const { id("repl-ping-replica-period") }) * 1000,
             min_replicas_lag_ms: config.int(const { id("min-replicas-max-lag") }) * 1000,
@@ -635,6 +558,7 @@ impl Settings {
             append_name: text_of(config.text(const { id("appendfilename") })),
             aof_timestamps: config.boolean(const { id("aof-timestamp-enabled") }),
             key_load_delay: config.int(const { id("key-load-delay") }),
+            key_save_delay: config.int(const { id("rdb-key-save-delay") }),
             aof_load_truncated: config.boolean(const { id("aof-load-truncated") }),
             aof_rewrite_percentage: view.number(const { id("auto-aof-rewrite-percentage") }),
             aof_rewrite_min_bytes: config.bytes(const { id("auto-aof-rewrite-min-size") }),
@@ -697,62 +621,6 @@ impl View<'_> {
     fn command_log(&self, threshold: Id, length: Id) -> CommandLog {
         let threshold = u64::try_from(self.0.int(threshold)).ok();
         CommandLog { threshold, entries_max: self.number(length) }
-    }
-
-    fn replica(&self) -> ReplicaSettings {
-        let config = self.0;
-        ReplicaSettings {
-            password: config.text(const { id("masterauth") }).to_vec(),
-            user: config.text(const { id("masteruser") }).to_vec(),
-            serve_stale: config.boolean(const { id("replica-serve-stale-data") }),
-            read_only: config.boolean(const { id("replica-read-only") }),
-            ignore_maxmemory: config.boolean(const { id("replica-ignore-maxmemory") }),
-            lazy_flush: config.boolean(const { id("replica-lazy-flush") }),
-            priority: self.number(const { id("replica-priority") }),
-            announced: config.boolean(const { id("replica-announced") }),
-            announce_ip: text_of(config.text(const { id("replica-announce-ip") })),
-            announce_port: self.number(const { id("replica-announce-port") }) as u16,
-            diskless_load: match config.int(const { id("repl-diskless-load") }) {
-                1 | 2 => DisklessLoad::WhenEmpty,
-                3 => DisklessLoad::Always,
-                _ => DisklessLoad::Never,
-            },
-        }
-    }
-
-    fn tls(&self) -> TlsSettings {
-        let text = |id| text_of(self.0.text(id));
-        TlsSettings {
-            port: self.number(const { id("tls-port") }) as u16,
-            cert_file: self.path(const { id("tls-cert-file") }),
-            key_file: self.path(const { id("tls-key-file") }),
-            key_pass: self.0.text(const { id("tls-key-file-pass") }).to_vec(),
-            client_cert_file: self.path(const { id("tls-client-cert-file") }),
-            client_key_file: self.path(const { id("tls-client-key-file") }),
-            client_key_pass: self.0.text(const { id("tls-client-key-file-pass") }).to_vec(),
-            ca_file: self.path(const { id("tls-ca-cert-file") }),
-            ca_dir: self.path(const { id("tls-ca-cert-dir") }),
-            clients: match self.0.int(const { id("tls-auth-clients") }) {
-                0 => TlsClients::No,
-                2 => TlsClients::Optional,
-                _ => TlsClients::Yes,
-            },
-            user: match self.0.int(const { id("tls-auth-clients-user") }) {
-                1 => TlsUser::CommonName,
-                2 => TlsUser::Uri,
-                _ => TlsUser::Off,
-            },
-            protocols: text(const { id("tls-protocols") }),
-            ciphers: text(const { id("tls-ciphers") }),
-            cipher_suites: text(const { id("tls-ciphersuites") }),
-            prefer_server_ciphers: self.0.boolean(const { id("tls-prefer-server-ciphers") }),
-            session_caching: self.0.boolean(const { id("tls-session-caching") }),
-            session_cache_entries: self.number(const { id("tls-session-cache-size") }) as usize,
-            session_cache_timeout_s: self.number(const { id("tls-session-cache-timeout") }),
-            reload_interval_s: self.number(const { id("tls-auto-reload-interval") }),
-            accepts_per_turn: self.number(const { id("max-new-tls-connections-per-cycle") })
-                as usize,
-        }
     }
 
     fn lazyfree(&self) -> LazyFree {

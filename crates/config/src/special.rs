@@ -35,6 +35,37 @@ pub(crate) fn parse_save(words: &[&[u8]]) -> Result<Vec<SavePoint>, Refusal> {
     Ok(points)
 }
 
+/// How often something is done: `backup-schedule`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schedule {
+    /// Once an hour.
+    Hourly,
+    /// Once a day.
+    Daily,
+    /// Once a week.
+    Weekly,
+    /// Once in so many seconds, 1 to [`SCHEDULE_MAX_S`].
+    Seconds(i64),
+}
+
+/// Most seconds of a schedule: a year.
+pub const SCHEDULE_MAX_S: i64 = 365 * 24 * 3600;
+
+impl Schedule {
+    /// Reads a schedule.
+    pub fn parse(word: &[u8]) -> Option<Self> {
+        Some(match word.to_ascii_lowercase().as_slice() {
+            b"hourly" => Self::Hourly,
+            b"daily" => Self::Daily,
+            b"weekly" => Self::Weekly,
+            number => {
+                let seconds = parse_i64(number)?;
+                Self::Seconds(Some(seconds).filter(|s| (1..=SCHEDULE_MAX_S).contains(s))?)
+            }
+        })
+    }
+}
+
 /// Limits of pending replies for one class of clients; 0 switches a limit off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OutputLimit {
@@ -248,6 +279,24 @@ pub(crate) fn is_title_template(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn schedules() {
+        for (word, expected) in [
+            ("hourly", Some(Schedule::Hourly)),
+            ("Daily", Some(Schedule::Daily)),
+            ("WEEKLY", Some(Schedule::Weekly)),
+            ("1", Some(Schedule::Seconds(1))),
+            ("31536000", Some(Schedule::Seconds(SCHEDULE_MAX_S))),
+            ("31536001", None),
+            ("0", None),
+            ("-5", None),
+            ("", None),
+            ("monthly", None),
+        ] {
+            assert_eq!(Schedule::parse(word.as_bytes()), expected, "{word}");
+        }
+    }
 
     #[test]
     fn event_classes_as_the_peer_shows_them() {

@@ -6,8 +6,9 @@
 
 use crate::directive::{Directive, Kind};
 use crate::special::{
-    CLASS_NAMES, EventClasses, OutputLimit, Refusal, SavePoint, class_of, is_title_template,
-    parse_oom_scores, parse_output_limits, parse_percentiles, parse_save, show_percentile,
+    CLASS_NAMES, EventClasses, OutputLimit, Refusal, SavePoint, Schedule, class_of,
+    is_title_template, parse_oom_scores, parse_output_limits, parse_percentiles, parse_save,
+    show_percentile,
 };
 use ochre_base::num::{parse_i64, parse_memory};
 
@@ -103,7 +104,16 @@ impl Value {
             Kind::TitleTemplate if !is_title_template(word) => {
                 return Err("template format is invalid or contains unknown variables".into());
             }
-            Kind::Text | Kind::FileName(_) | Kind::TitleTemplate => Value::Text(word.to_vec()),
+            Kind::Schedule if Schedule::parse(word).is_none() => {
+                return Err(
+                    "argument must be 'hourly', 'daily', 'weekly' or a number of seconds, \
+                            from 1 to 31536000"
+                        .into(),
+                );
+            }
+            Kind::Text | Kind::FileName(_) | Kind::TitleTemplate | Kind::Schedule => {
+                Value::Text(word.to_vec())
+            }
             Kind::Octal => Value::Int(parse_octal(word)?),
             Kind::MemoryOrPercent => Value::Share(parse_share(word)?),
             Kind::Events => Value::Events(EventClasses::parse(word)?),

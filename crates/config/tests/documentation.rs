@@ -158,5 +158,6 @@ fn value(kind: Kind) -> String {
         Kind::Percentiles => "percentiles".into(),
         Kind::HostPort => "host and port".into(),
         Kind::TitleTemplate => "text with names in braces".into(),
+        Kind::Schedule => "`hourly`, `daily`, `weekly`, or seconds".into(),
     }
 }

@@ -22,12 +22,14 @@ use std::sync::atomic::Ordering;
 use ochre_base::clock::Now;
 use ochre_command::ReplyError;
 use ochre_command::data::Work;
+use ochre_command::spec::Flags;
+use ochre_keyspace::db::Db;
 use ochre_keyspace::lazyfree::Bin;
 use ochre_keyspace::shard::DbIndex;
 use ochre_resp::{Output, Parser};
 
 use crate::engine::Engine;
-use crate::gate::Verdict;
+use crate::gate::{self, Verdict};
 use crate::pipeline::{Processed, process};
 use crate::registry::{Row, Run};
 use crate::session::{ClientInfo, FLAG_PRIMARY, Session};
@@ -111,6 +113,40 @@ pub fn empty(engine: &'static Engine, bin: &Bin, now: Now, lazy: bool) {
     }
 }
 
+/// Puts other data in the place of all there is, with its history `id` at `offset`, where `db` is selected. `fresh`
+/// has the databases of each shard. Functions are removed. The old tables are freed on the calling thread, or behind
+/// it (`lazy`).
+pub fn exchange(
+    engine: &'static Engine,
+    (bin, lazy): (&Bin, bool),
+    now: Now,
+    fresh: Vec<Vec<Db>>,
+    (id, offset, db): (String, u64, DbIndex),
+) {
+    let mut tables = Vec::new();
+    {
+        let mut locked = engine.shards.lock_all();
+        for (shard, fresh) in locked.each_mut().zip(fresh) {
+            let count = shard.dbs().len().max(fresh.len());
+            let fresh = fresh.into_iter().chain(std::iter::repeat_with(Db::default));
+            for (index, new) in (0..count as DbIndex).zip(fresh) {
+                shard.mark_db_changed(index, Some(&new), now.unix_ms);
+                tables.push(shard.take_db(index).0);
+                shard.put_db(index, new);
+            }
+        }
+        tracking::invalidate_all(engine, &mut locked);
+        engine.scripts.clear_libraries();
+        engine.log.restart_at(offset, Some(db));
+        engine.replicas.join_history(id);
+    }
+    for table in tables {
+        if lazy {
+            bin.free_db(table);
+        }
+    }
+}
+
 /// Before a command of the stream runs: its bytes are at hand.
 pub(crate) fn begin(turn: &mut Turn<'_>, raw: &[u8]) {
     turn.lp.work.raw.extend_from_slice(raw);
@@ -156,11 +192,30 @@ pub(crate) fn check(turn: &Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
             row.full_name
         )));
     }
+    if turn.engine.saves.has_trouble() && row.spec.flags.contains(Flags::WRITE) {
+        look_at_disk(turn);
+    }
     let ends_multi = matches!(row.spec.name, "exec" | "discard" | "multi");
     if turn.session.multi.is_some() && !ends_multi {
         return Verdict::Queue;
     }
     Verdict::Run
+}
+
+/// What the primary writes cannot be written to our disk: unless that is to be ignored the process ends, so that
+/// nobody takes a replica for a safe one that is not.
+#[cold]
+fn look_at_disk(turn: &Turn<'_>) {
+    if gate::disk_error(turn).is_none() {
+        return;
+    }
+    if !turn.lp.live.settings.replica.ignore_disk_errors {
+        turn.engine.host.fail("Replica was unable to write command to disk.");
+    }
+    if turn.engine.saves.is_time_to_complain(turn.lp.now.unix_ms) {
+        let text = "Replica is applying a command even though it is unable to write to disk.";
+        turn.engine.host.log(text);
+    }
 }
 
 /// Whether a command may stand in a stream.

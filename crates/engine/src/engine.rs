@@ -26,7 +26,9 @@ use crate::mailbox::{Mailbox, Message};
 use crate::registry::{Registry, SessionRow};
 use crate::replicas::Replicas;
 use crate::saves::Saves;
+use crate::shutdown::Shutdown;
 use crate::tracking;
+use crate::transfer::SyncRequest;
 
 /// Which commands CLIENT PAUSE holds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +41,10 @@ pub enum Pause {
     All,
 }
 
-/// Bit of `pause_kind`: writes are held back by a failover. The lower two are CLIENT PAUSE's.
-const HELD_WRITES: u32 = 4;
+/// Bits of `pause_kind`: writes are held back by a failover, and before the end. The lower two are CLIENT PAUSE's.
+const HELD_BY_FAILOVER: u32 = 4;
+const HELD_AT_END: u32 = 8;
+const HELD_WRITES: u32 = HELD_BY_FAILOVER | HELD_AT_END;
 
 /// The three command logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,14 +90,9 @@ pub trait Host: Send + Sync {
     /// Loads the configured snapshot on top of what there is: DEBUG RELOAD.
     fn reload(&self, engine: &'static Engine) -> Result<(), String>;
 
-    /// Takes a snapshot for a replica, on a thread of its own, and posts it to the client's loop.
-    /// `announces` is passed on.
-    fn send_snapshot(
-        &self,
-        engine: &'static Engine,
-        client: (u16, u64),
-        announces: bool,
-    ) -> io::Result<()>;
+    /// Has a snapshot taken for a replica, on a thread of its own and as soon as the configuration says, and
+    /// posts it to the client's loop.
+    fn send_snapshot(&self, engine: &'static Engine, request: SyncRequest) -> io::Result<()>;
 
     /// Brings what the log has got into the append-only file, as far as `appendfsync` asks for it
     /// before a reply goes out. No lock is held.
@@ -130,6 +129,9 @@ pub trait Host: Send + Sync {
 
     /// Writes a line to the log.
     fn log(&self, text: &str);
+
+    /// Ends the process at once, since it must not go on: the reason goes to the log.
+    fn fail(&self, why: &str);
 }
 
 /// Whether the end of the process takes a snapshot.
@@ -241,6 +243,8 @@ pub struct Engine {
     pub(crate) scripts_run_all: AtomicBool,
     /// DEBUG PAUSE-CRON: what is done about once a second is not done.
     pub cron_paused: AtomicBool,
+    /// RESTORE takes payloads with wrong checksums: a switch of DEBUG.
+    pub skips_checksums: AtomicBool,
     /// Who listens to what.
     pub channels: Channels,
     /// Clients that listen to anything.
@@ -255,6 +259,8 @@ pub struct Engine {
     pub following: Following,
     /// FAILOVER.
     pub failover: Failover,
+    /// SHUTDOWN, and signals of its kind.
+    pub shutdown: Shutdown,
     /// HOTKEYS.
     pub hotkeys: HotKeys,
     /// Keys that MIGRATE is moving.
@@ -317,6 +323,7 @@ impl Engine {
             active_expire: AtomicBool::new(true),
             scripts_run_all: AtomicBool::new(false),
             cron_paused: AtomicBool::new(false),
+            skips_checksums: AtomicBool::new(false),
             channels: Channels::default(),
             pubsub_clients: AtomicU32::new(0),
             saves: Saves::default(),
@@ -324,6 +331,7 @@ impl Engine {
             replicas: Replicas::new(host.facts().run_id),
             following: Following::new(loops),
             failover: Failover::default(),
+            shutdown: Shutdown::default(),
             hotkeys: HotKeys::new(loops),
             migrations: Migrations::default(),
             tracking: tracking::Shared::default(),
@@ -430,7 +438,7 @@ impl Engine {
             return Pause::Off;
         }
         let held = kind & HELD_WRITES != 0;
-        if self.pause_until_ms.load(Ordering::Relaxed) <= now_ms || kind == HELD_WRITES {
+        if self.pause_until_ms.load(Ordering::Relaxed) <= now_ms || kind & !HELD_WRITES == 0 {
             return if held { Pause::Write } else { Pause::Off };
         }
         if kind & 2 != 0 { Pause::All } else { Pause::Write }
@@ -438,9 +446,18 @@ impl Engine {
 
     /// Holds writes back until they are let go again, whatever CLIENT PAUSE and UNPAUSE say: for FAILOVER.
     pub(crate) fn hold_writes(&self, on: bool) {
+        self.hold(HELD_BY_FAILOVER, on);
+    }
+
+    /// The same, while the end waits for replicas.
+    pub(crate) fn hold_writes_at_end(&self, on: bool) {
+        self.hold(HELD_AT_END, on);
+    }
+
+    fn hold(&self, bit: u32, on: bool) {
         match on {
-            true => self.pause_kind.fetch_or(HELD_WRITES, Ordering::AcqRel),
-            false => self.pause_kind.fetch_and(!HELD_WRITES, Ordering::AcqRel),
+            true => self.pause_kind.fetch_or(bit, Ordering::AcqRel),
+            false => self.pause_kind.fetch_and(!bit, Ordering::AcqRel),
         };
     }
 

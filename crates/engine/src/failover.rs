@@ -138,7 +138,13 @@ impl Failover {
         let late = wish.deadline_ms.is_some_and(|deadline| now_ms >= deadline);
         let target = match (level, wish.target) {
             (Some(target), _) => target,
-            (None, Some(target)) if late && wish.force => target,
+            (None, Some(target)) if late && wish.force => {
+                let (host, port) = (&target.host, target.port);
+                engine
+                    .host
+                    .log(&format!("Replica {host}:{port}: time out exceeded, failing over."));
+                target
+            }
             (None, _) if late => {
                 self.end(engine, "Failover aborted: no replica has caught up in time");
                 return;

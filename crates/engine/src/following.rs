@@ -259,7 +259,15 @@ pub(crate) fn refusal(turn: &Turn<'_>, row: &Row, args: &[&[u8]]) -> Option<Repl
         }
     }
     let stale = !turn.lp.live.settings.replica.serve_stale && !turn.engine.following.is_linked();
-    if stale && !row.spec.flags.contains(Flags::STALE) {
+    let runs_stale = |row: &Row| row.spec.flags.contains(Flags::STALE);
+    let queue = turn.session.multi.iter().flat_map(|multi| &multi.queue);
+    let mut queued = queue.map(|queued| turn.engine.registry.row(queued.row));
+    let may_run = match row.spec.name {
+        // It has become stale since they were queued.
+        "exec" => queued.all(runs_stale),
+        _ => runs_stale(row),
+    };
+    if stale && !may_run {
         // What writes is told so above; the rest must not read.
         debug_assert!(!turn.lp.is_read_only() || !may_write(turn, row, args) || !writes(row));
         return Some(MASTER_DOWN);

@@ -138,6 +138,9 @@ pub(crate) fn check(turn: &mut Turn<'_>, row: &Row, args: &[&[u8]]) -> Verdict {
     if loading && !runs_while_loading(turn, row) {
         return Verdict::Refuse(loading_error(turn.lp.live.settings.compat));
     }
+    if turn.engine.loading.is_aside() && needs_settled_data(turn, row) {
+        return Verdict::Refuse(loading_error(turn.lp.live.settings.compat));
+    }
     if turn.session.multi.is_some() && !runs_in_multi(row) {
         return queue(row);
     }
@@ -178,6 +181,19 @@ fn runs_while_loading(turn: &Turn<'_>, row: &Row) -> bool {
     queue.into_iter().all(|queued| allowed(turn.engine.registry.row(queued.row)))
 }
 
+/// Commands that are not answered while data is being loaded beside what is served; EXEC when one of its queue
+/// is such a command.
+#[cold]
+fn needs_settled_data(turn: &Turn<'_>, row: &Row) -> bool {
+    let needs = |row: &Row| row.spec.flags.contains(Flags::NO_ASYNC_LOADING);
+    if turn.session.id() == 0 {
+        return false;
+    }
+    let queue = turn.session.multi.iter().flat_map(|multi| &multi.queue);
+    let mut queue = queue.filter(|_| row.spec.name == "exec");
+    needs(row) || queue.any(|queued| needs(turn.engine.registry.row(queued.row)))
+}
+
 /// Commands that act at once inside MULTI.
 fn runs_in_multi(row: &Row) -> bool {
     matches!(row.spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
@@ -200,6 +216,13 @@ pub(crate) fn cannot_write(turn: &Turn<'_>) -> Option<ReplyError> {
     if settings.min_replicas > 0 && !turn.lp.follows && !has_good_replicas(turn) {
         return Some(NO_REPLICAS);
     }
+    disk_error(turn)
+}
+
+/// Why nothing may be written: what is changed could not be saved.
+#[cold]
+pub(crate) fn disk_error(turn: &Turn<'_>) -> Option<ReplyError> {
+    let settings = &turn.lp.live.settings;
     if !turn.engine.saves.has_trouble() {
         return None;
     }

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 #[derive(Debug, Default)]
 pub struct Loading {
     on: AtomicBool,
+    /// What is loaded lies beside the data, which is served meanwhile.
+    aside: AtomicBool,
     /// When it began, in Unix seconds.
     began_s: AtomicI64,
     /// Bytes to read; 0: not known.
@@ -60,6 +62,7 @@ pub struct UnderWay<'a>(&'a Loading);
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.0.on.store(false, Ordering::Release);
+        self.0.aside.store(false, Ordering::Release);
     }
 }
 
@@ -77,6 +80,18 @@ impl Loading {
         self.loaded_bytes.store(0, Ordering::Relaxed);
         self.used_memory.store(0, Ordering::Relaxed);
         self.on.store(true, Ordering::Release);
+        UnderWay(self)
+    }
+
+    /// Whether data is being loaded beside what is served.
+    #[inline]
+    pub fn is_aside(&self) -> bool {
+        self.aside.load(Ordering::Acquire)
+    }
+
+    /// Loading begins of data that takes the place of what is served when it is all there.
+    pub fn begin_aside(&self) -> UnderWay<'_> {
+        self.aside.store(true, Ordering::Release);
         UnderWay(self)
     }
 

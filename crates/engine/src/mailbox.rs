@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::commands::migrate::Round;
 use crate::tracking::{Cause, Names};
+use crate::transfer::StreamReader;
 
 /// A message to a loop.
 #[derive(Debug)]
@@ -70,13 +71,30 @@ pub enum Message {
     LookAround,
 }
 
+/// How a snapshot is sent.
+#[derive(Debug)]
+pub enum Form {
+    /// From a file, which is complete.
+    File {
+        /// The file, from the start.
+        file: std::fs::File,
+        /// Bytes of it.
+        bytes: u64,
+    },
+    /// As it is made.
+    Stream {
+        /// The replica's end.
+        reader: StreamReader,
+        /// What is announced to come at its end.
+        mark: String,
+    },
+}
+
 /// A snapshot to be sent to a replica.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Its file, from the start.
-    pub file: std::fs::File,
-    /// Bytes of it.
-    pub bytes: u64,
+    /// What it is sent from.
+    pub form: Form,
     /// The log's offset at its cut.
     pub offset: u64,
     /// The history's name.

@@ -9,6 +9,7 @@ use ochre_command::spec::Flags;
 use crate::engine::Engine;
 use crate::mailbox::Message;
 use crate::registry::Row;
+use crate::slowlog;
 use crate::turn::Turn;
 
 /// Whether any client listens.
@@ -21,7 +22,8 @@ pub(crate) fn is_on(engine: &Engine) -> bool {
 #[cold]
 pub(crate) fn feed(turn: &Turn<'_>, row: &Row, args: &[&[u8]]) {
     if !row.spec.flags.intersects(HIDDEN) {
-        feed_caller(turn, args);
+        let hidden = slowlog::redacted(row, args);
+        feed_caller(turn, hidden.as_deref().unwrap_or(args));
     }
 }
 

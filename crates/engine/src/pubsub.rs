@@ -173,6 +173,22 @@ impl Listener for Engine {
         Interest(self.interest.load(Ordering::Relaxed))
     }
 
+    fn flushed_all(&self) {
+        // What a snapshot would save is of no use any more; the file is to say so soon.
+        self.saves.cancel_background();
+        if !self.loading.is_on() && !self.live().0.settings.save_points.is_empty() {
+            self.saves.change(|state| state.scheduled = true);
+        }
+    }
+
+    fn report(&self, text: &str) {
+        self.host.log(text);
+    }
+
+    fn skips_checksums(&self) -> bool {
+        self.skips_checksums.load(Ordering::Relaxed)
+    }
+
     fn event(&self, _class: Class, event: &'static str, db: DbIndex, key: &[u8]) {
         let interest = self.interest().0;
         if interest & KEYSPACE != 0 {

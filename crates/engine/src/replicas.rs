@@ -43,6 +43,8 @@ pub struct Replica {
     pub port: AtomicU16,
     /// It has the snapshot and gets the stream.
     pub online: AtomicBool,
+    /// It is being sent a snapshot from a file.
+    pub in_bulk: AtomicBool,
     /// The offset that it has acknowledged.
     pub acknowledged: AtomicU64,
     /// The offset that it has acknowledged as being on its disk.
@@ -54,6 +56,14 @@ pub struct Replica {
 }
 
 impl Replica {
+    /// What INFO calls its state.
+    pub(crate) fn state(&self) -> &'static str {
+        if self.online.load(Ordering::Relaxed) {
+            return "online";
+        }
+        if self.in_bulk.load(Ordering::Relaxed) { "send_bulk" } else { "wait_bgsave" }
+    }
+
     /// Whether it gets the stream, and was heard of since `since` in Unix milliseconds.
     pub fn is_good(&self, since: i64) -> bool {
         let online = self.online.load(Ordering::Relaxed);

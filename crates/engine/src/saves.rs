@@ -2,7 +2,7 @@
 //!
 //! The process takes them ([`crate::engine::Host`]); commands, INFO and the gate look here.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::engine::Engine;
@@ -20,6 +20,8 @@ pub struct Saves {
     /// Why the append-only file cannot be written.
     aof_error: Mutex<Option<String>>,
     aof_failed: AtomicBool,
+    /// When it was last said that a replica goes on in spite of that, in Unix milliseconds.
+    complained_ms: AtomicI64,
 }
 
 /// See [`Saves::state`].
@@ -35,6 +37,8 @@ pub struct State {
     pub dirty: u64,
     /// Good ones since the start.
     pub count: u64,
+    /// The one under way goes into the file, in the background.
+    pub is_background: bool,
     /// One is to be taken as soon as it can be.
     pub scheduled: bool,
     /// When the last attempt was made, in Unix seconds.
@@ -53,6 +57,27 @@ pub struct State {
     pub rewrite_failed: bool,
     /// Good rewrites since the start.
     pub rewrites: u64,
+    /// Of backups.
+    pub backup: Backup,
+}
+
+/// What is known of backups: see [`State`].
+#[derive(Debug, Clone, Default)]
+pub struct Backup {
+    /// A destination is configured.
+    pub enabled: bool,
+    /// One is being taken, sent or checked.
+    pub in_progress: bool,
+    /// When the newest good one was taken, in Unix seconds; 0 for none.
+    pub last_s: i64,
+    /// Its bytes; 0 when it is of an earlier run.
+    pub last_bytes: u64,
+    /// Where it is.
+    pub last_url: String,
+    /// Why the last attempt failed; empty when it did not.
+    pub error: String,
+    /// When the next one is due, in Unix seconds; 0 for never.
+    pub next_s: i64,
 }
 
 impl Saves {
@@ -78,13 +103,36 @@ impl Saves {
         self.cancelled.store(false, Ordering::Release);
         self.change(|state| {
             (state.began_s, state.tried_s, state.scheduled) = (now_s, now_s, false);
+            state.is_background = false;
         });
+        true
+    }
+
+    /// Claims the right for a snapshot that goes elsewhere, of which only the time of its beginning is noted;
+    /// false, too, when one that clients asked for waits for its turn.
+    pub fn begin_beside(&self, now_s: i64) -> bool {
+        if self.lock().scheduled || self.under_way.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        self.cancelled.store(false, Ordering::Release);
+        self.change(|state| (state.began_s, state.is_background) = (now_s, false));
+        true
+    }
+
+    /// Claims the right to take a snapshot for replicas: one that is scheduled for the file stays so.
+    pub fn begin_transfer(&self, now_s: i64) -> bool {
+        if self.under_way.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        self.cancelled.store(false, Ordering::Release);
+        self.change(|state| state.began_s = now_s);
         true
     }
 
     /// The snapshot under way has ended; `dirty` is the count of changes at its cut if it is good.
     pub fn end(&self, now_s: i64, dirty: Option<u64>, background: bool) {
         self.change(|state| {
+            state.is_background = false;
             if background {
                 state.took_s = Some(now_s - state.began_s);
             }
@@ -148,6 +196,16 @@ impl Saves {
         self.has_failed() || self.aof_failed.load(Ordering::Relaxed)
     }
 
+    /// Whether a replica that goes on without its disk is to say so: every ten seconds.
+    pub(crate) fn is_time_to_complain(&self, now_ms: i64) -> bool {
+        const EVERY_MS: i64 = 10_000;
+        let is_time = now_ms - self.complained_ms.load(Ordering::Relaxed) >= EVERY_MS;
+        if is_time {
+            self.complained_ms.store(now_ms, Ordering::Relaxed);
+        }
+        is_time
+    }
+
     /// Whether one is under way.
     pub fn is_under_way(&self) -> bool {
         self.under_way.load(Ordering::Acquire)
@@ -157,6 +215,22 @@ impl Saves {
     #[inline]
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Gives the one under way up if it goes into the file in the background.
+    pub fn cancel_background(&self) {
+        if self.is_under_way() && self.lock().is_background {
+            self.cancel();
+        }
+    }
+
+    /// Gives a rewrite under way up; false when there is none.
+    pub fn cancel_rewrite(&self) -> bool {
+        let is_rewrite = self.is_under_way() && self.lock().is_rewrite;
+        if is_rewrite {
+            self.cancel();
+        }
+        is_rewrite
     }
 
     /// Gives the one under way up.

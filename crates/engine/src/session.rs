@@ -15,6 +15,7 @@ use crate::pubsub::Subscriptions;
 use crate::registry::RowId;
 use crate::replicas::{AckWait, Replica};
 use crate::tracking::Tracking;
+use crate::transfer::StreamReader;
 
 /// What other loops may read of a client.
 #[derive(Debug)]
@@ -269,6 +270,28 @@ pub struct ReplicaSays {
     pub ip: Option<String>,
     /// It understands that the stream's name may change.
     pub psync2: bool,
+    /// It can take a snapshot whose size is not known beforehand.
+    pub eof: bool,
+    /// It wants a snapshot and nothing after it.
+    pub rdb_only: bool,
+}
+
+/// What a replica is to get next.
+#[derive(Debug)]
+pub enum Supply {
+    /// Nothing: its snapshot was not begun.
+    Nothing,
+    /// The rest of a file.
+    File(std::fs::File),
+    /// The rest of a snapshot as it is made.
+    Stream(StreamReader),
+    /// Nothing until it has acknowledged that the snapshot is loaded, which it did when `came`.
+    Acknowledgement {
+        /// See above.
+        came: bool,
+    },
+    /// The log.
+    Log,
 }
 
 /// A client that is a replica: where it stands.
@@ -280,8 +303,12 @@ pub struct ReplicaState {
     pub offset: u64,
     /// The epoch of the history that it was told of: see [`crate::replicas`].
     pub epoch: u64,
-    /// The rest of the snapshot that is being sent.
-    pub file: Option<std::fs::File>,
+    /// What it gets next.
+    pub supply: Supply,
+    /// When it last took something of a snapshot, in Unix milliseconds.
+    pub took_ms: i64,
+    /// It goes when it has its snapshot.
+    pub rdb_only: bool,
 }
 
 /// CLIENT REPLY.

@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use ochre_command::args::is;
 use ochre_command::spec::Flags;
 use ochre_config::snapshot::CommandLog as Rule;
 use ochre_observe::slowlog::CommandLog;
@@ -76,9 +77,11 @@ fn note(
     }
 }
 
+/// What stands for a secret.
+const REDACTED: &[u8] = b"(redacted)";
+
 /// The arguments of a command that holds secrets, without them.
-fn redacted<'a>(row: &Row, args: &[&'a [u8]]) -> Option<Vec<&'a [u8]>> {
-    const REDACTED: &[u8] = b"(redacted)";
+pub(crate) fn redacted<'a>(row: &Row, args: &[&'a [u8]]) -> Option<Vec<&'a [u8]>> {
     let mut shown = args.to_vec();
     match row.full_name.as_str() {
         "acl|setuser" | "acl|deluser" | "acl|getuser" => shown[2..].fill(REDACTED),
@@ -90,9 +93,29 @@ fn redacted<'a>(row: &Row, args: &[&'a [u8]]) -> Option<Vec<&'a [u8]>> {
                 }
             }
         }
+        "auth" => shown[1..].fill(REDACTED),
+        "hello" => hide_behind(&mut shown, 2, &[("auth", 2)]),
+        "migrate" => hide_behind(&mut shown, 6, &[("auth", 1), ("auth2", 2)]),
         _ => return None,
     }
     Some(shown)
+}
+
+/// Hides so many arguments behind each of these words, from argument `from` on.
+fn hide_behind(args: &mut [&[u8]], from: usize, words: &[(&str, usize)]) {
+    let mut at = from;
+    while let Some(arg) = args.get(at) {
+        let count = words.iter().find(|(word, _)| is(arg, word)).map_or(0, |(_, count)| *count);
+        at += 1;
+        let end = args.len().min(at + count);
+        if at < end {
+            args[at..end].fill(REDACTED);
+            at = end;
+        }
+        if args.get(at).is_some_and(|arg| is(arg, "keys")) {
+            return;
+        }
+    }
 }
 
 fn push(turn: &Turn<'_>, kind: LogKind, rule: &Rule, args: &[&[u8]], value: u64) {

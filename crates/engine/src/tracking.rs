@@ -146,21 +146,38 @@ pub(crate) fn remember(
     row: &Row,
     args: &[&[u8]],
 ) {
-    let Some(tracking) = &session.tracking else { return };
-    if !row.spec.flags.contains(Flags::READONLY) || !tracking.registers() {
-        return;
+    if row.spec.flags.contains(Flags::READONLY) {
+        let mut keys = Vec::new();
+        each_key(&row.spec, args, |at, flags| {
+            if !flags.contains(KeyFlags::NOT_KEY) {
+                keys.push(args[at]);
+            }
+        });
+        remember_keys(engine, session, locked, &keys);
     }
+}
+
+/// The same for keys that are taken for read: as Redis 7.0 has it, those that a script declares, when it has
+/// read anything at all. What it did read is remembered beside them, so that nothing stale is kept.
+#[cold]
+pub(crate) fn remember_keys(
+    engine: &Engine,
+    session: &Session,
+    locked: &mut Locked<'_>,
+    keys: &[&[u8]],
+) {
+    let Some(tracking) = session.tracking.as_ref().filter(|tracking| tracking.registers()) else {
+        return;
+    };
     let reader = Reader {
         event_loop: session.info.event_loop,
         client: session.id(),
         noloop: tracking.noloop,
     };
-    each_key(&row.spec, args, |at, flags| {
-        if !flags.contains(KeyFlags::NOT_KEY) {
-            let (new, _) = locked.shard_mut(hash(args[at])).track(args[at], reader);
-            engine.tracking.keys.fetch_add(i64::from(new), Ordering::Relaxed);
-        }
-    });
+    for key in keys {
+        let (new, _) = locked.shard_mut(hash(key)).track(key, reader);
+        engine.tracking.keys.fetch_add(i64::from(new), Ordering::Relaxed);
+    }
 }
 
 /// After a command or transaction: CLIENT CACHING is used up.
@@ -272,9 +289,11 @@ pub(crate) fn broadcast(engine: &Engine, keys: &[Vec<u8>], writer: u64) {
 
 /// Tells every tracking client that all it knows is stale, under all locks.
 pub(crate) fn invalidate_all(engine: &Engine, locked: &mut Locked<'_>) {
-    if engine.tracking.clients.load(Ordering::Relaxed) == 0 {
+    let known = engine.tracking.keys.load(Ordering::Relaxed) > 0;
+    if !known && engine.tracking.clients.load(Ordering::Relaxed) == 0 {
         return;
     }
+    // Registrations of clients that do not track any more go, too.
     locked.each_mut().for_each(|shard| shard.forget_readers());
     engine.tracking.keys.store(0, Ordering::Relaxed);
     let all = engine.clients.all();

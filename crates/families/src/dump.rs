@@ -195,11 +195,18 @@ fn restore(ctx: &mut Ctx<'_>) -> Result {
     if ttl < 0 {
         return Err(BAD_TTL);
     }
-    let value =
-        ochre_rdb::restore(ctx.args[3], ctx.data.env.limits).map_err(|error| match error {
-            RestoreError::Footer => BAD_FOOTER,
-            RestoreError::Value(_) => BAD_VALUE,
-        })?;
+    let listener = ctx.data.env.listener;
+    let restore = match listener.skips_checksums() {
+        true => ochre_rdb::dump::restore_unchecked,
+        false => ochre_rdb::restore,
+    };
+    let payload = ctx.args[3];
+    let value = restore(payload, ctx.data.env.limits).map_err(|error| {
+        let RestoreError::Value(why) = error else { return BAD_FOOTER };
+        let name = ochre_rdb::dump::kind_name(payload);
+        listener.report(&format!("{name} integrity check failed in RESTORE: {why}"));
+        BAD_VALUE
+    })?;
     let expiry = match (ttl, given.absolute) {
         (0, _) => None,
         (at, true) => Some(at),

@@ -243,7 +243,9 @@ fn flushdb(ctx: &mut Ctx<'_>) -> Result {
 
 fn flushall(ctx: &mut Ctx<'_>) -> Result {
     let lazy = is_async(ctx)?;
-    flush(ctx, |_| true, lazy)
+    flush(ctx, |_| true, lazy)?;
+    ctx.data.env.listener.flushed_all();
+    Ok(())
 }
 
 fn flush(ctx: &mut Ctx<'_>, chosen: impl Fn(DbIndex) -> bool, lazy: bool) -> Result {

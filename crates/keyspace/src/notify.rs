@@ -110,6 +110,17 @@ pub trait Listener: Sync {
 
     /// Keys that changed, for the clients that cache by prefix.
     fn changed_keys(&self, keys: &[Vec<u8>], writer: u64);
+
+    /// All databases were flushed, by a client or the log.
+    fn flushed_all(&self) {}
+
+    /// Something that the operator should know of what a client sent: a line of the log.
+    fn report(&self, _text: &str) {}
+
+    /// Payloads are taken without a look at their checksums: DEBUG SET-SKIP-CHECKSUM-VALIDATION.
+    fn skips_checksums(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody listens: for tests.

@@ -119,6 +119,16 @@ impl Shard {
         (taken, keys)
     }
 
+    /// Puts a database in the place of one that was taken out ([`Shard::take_db`]). O(1).
+    pub fn put_db(&mut self, index: DbIndex, db: Db) {
+        *self.db_mut(index) = db;
+    }
+
+    /// All of its databases, of a shard that no client ever saw.
+    pub fn into_dbs(self) -> Vec<Db> {
+        self.dbs
+    }
+
     /// The cut of a snapshot for this shard: see [`crate::snapshot`].
     pub(crate) fn begin_walk(&mut self, shared: &Arc<Shared>) {
         for (index, db) in self.dbs.iter_mut().enumerate() {

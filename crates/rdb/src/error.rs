@@ -23,7 +23,7 @@ pub enum LoadError {
         version: u16,
     },
     /// The checksum is another one.
-    #[error("wrong checksum: the data says {expected:016x}, it is {found:016x}")]
+    #[error("RDB CRC error: the data says {expected:016x}, it is {found:016x}")]
     Checksum {
         /// What stands in the data.
         expected: u64,

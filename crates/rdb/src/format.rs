@@ -197,7 +197,8 @@ impl Dialect {
     }
 
     /// Whether hashes whose fields expire have a form in it. They are written all the same where they
-    /// have none, in Redis 8's form, which older servers refuse.
+    /// have none, in Redis 8's form, which older servers refuse; who must not write such a file asks
+    /// [`ValueRef::foreign_to`](crate::ValueRef::foreign_to) first.
     pub fn has_field_expiry(self) -> bool {
         self.version > Self::REDIS_7_2.version
     }

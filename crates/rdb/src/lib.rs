@@ -35,7 +35,7 @@ pub use error::LoadError;
 pub use format::{Dialect, Family};
 pub use load::LoadedValue;
 pub use reader::{Item, Loaded, Piece, RdbReader, ReadOptions, Records, Stage};
-pub use record::{KeyMeta, ValueRef};
+pub use record::{KeyMeta, ValueRef, head_foreign_to};
 pub use save::{PartsEncoder, encode_key, save_value};
 pub use writer::{IoSink, RdbWriter, Sink};
 

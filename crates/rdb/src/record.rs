@@ -1,5 +1,6 @@
 //! A value as it is to be saved, and what goes with its key.
 
+use ochre_types::capture::Head;
 use ochre_types::hash::HashRef;
 use ochre_types::list::ListRef;
 use ochre_types::set::SetRef;
@@ -7,6 +8,11 @@ use ochre_types::sketch::Sketch;
 use ochre_types::stream::Stream;
 use ochre_types::value::Value;
 use ochre_types::zset::ZsetRef;
+
+use crate::format::Dialect;
+
+/// How a hash is called that older servers have no form for.
+const HASH_WITH_EXPIRY: &str = "hash with fields that expire";
 
 /// A value, borrowed from wherever it lies.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +54,28 @@ impl ValueRef<'_> {
     /// [`Dialect::has_field_expiry`](crate::Dialect::has_field_expiry).
     pub fn has_field_expiry(&self) -> bool {
         matches!(self, Self::Hash(hash) if hash.expiring() > 0)
+    }
+
+    /// The type of a value that servers which read this dialect cannot load, if it is one.
+    pub fn foreign_to(&self, dialect: &Dialect) -> Option<&'static str> {
+        match self {
+            Self::Sketch(sketch) => Some(sketch.kind().name()),
+            Self::Hash(_) if self.has_field_expiry() && !dialect.has_field_expiry() => {
+                Some(HASH_WITH_EXPIRY)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The type of a value that comes in parts, if servers which read this dialect cannot load it: see
+/// [`ValueRef::foreign_to`].
+pub fn head_foreign_to(head: &Head, dialect: &Dialect) -> Option<&'static str> {
+    match head {
+        Head::Hash { earliest: Some(_), .. } if !dialect.has_field_expiry() => {
+            Some(HASH_WITH_EXPIRY)
+        }
+        _ => None,
     }
 }
 

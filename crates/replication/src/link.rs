@@ -268,7 +268,7 @@ impl Link {
             }
             Step::Auth => {
                 if line.starts_with(b"-") {
-                    return Err(refused("AUTH", line));
+                    return Err(refused("Unable to AUTH to MASTER: it", line));
                 }
                 self.introduce(out);
             }

@@ -127,6 +127,10 @@ impl Connection {
             let info = &self.session.info;
             ClientInfo::add(&info.net_in, bytes as u64);
             info.last_seen.store(lp.now.unix_ms / 1000, Ordering::Relaxed);
+            if let Some(state) = &self.session.replica {
+                // One that loads a snapshot says no more than empty lines.
+                state.replica.acknowledged_ms.store(lp.now.unix_ms, Ordering::Relaxed);
+            }
             if was_empty {
                 self.run_slice(engine, lp, &mut scratch[..bytes], traffic)?;
             } else {

@@ -305,6 +305,8 @@ impl EventLoop {
             self.shared.listening.close();
         }
         let began = self.shared.clock.ticks_ns();
+        // What of the log fits: replicas that were not waited for are as near as can be. What is left is lost.
+        self.feed_replicas();
         loop {
             for index in 0..self.io.connections.len() {
                 self.flush(index);
@@ -505,6 +507,9 @@ impl EventLoop {
         }
         if self.lp.index == 0 && self.engine.failover.is_on() {
             self.engine.failover.tick(self.engine, self.lp.now.unix_ms);
+        }
+        if self.lp.index == 0 && self.engine.shutdown.is_on() && !self.in_place {
+            self.engine.shutdown.tick(self.engine, self.lp.now.unix_ms);
         }
         let paused = self.engine.cron_paused.load(Ordering::Relaxed);
         if !paused && self.maintenance.clients_are_due(self.lp.now.unix_ms) {

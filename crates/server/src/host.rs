@@ -12,12 +12,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use ochre_config::{Id, Settings, table};
 use ochre_engine::commands::migrate::Round;
 use ochre_engine::engine::{Engine, Facts, Host, LastSave};
+use ochre_engine::transfer::SyncRequest;
 
 use crate::clock::Clock;
 use crate::link::migrate::Movers;
 use crate::listening::Listening;
 use crate::persist::aof::Aof;
-use crate::persist::{load, save, sync};
+use crate::persist::aof::rewrite::After;
+use crate::persist::sync::Syncs;
+use crate::persist::{load, save};
 use crate::tls::{self, Tls};
 use crate::{log, open_files};
 
@@ -29,6 +32,8 @@ pub(crate) struct Process {
     aof: &'static Aof,
     /// Connections of MIGRATE.
     movers: Arc<Movers>,
+    /// Replicas that wait for a snapshot.
+    syncs: Arc<Syncs>,
     /// Set once the engine is there.
     engine: OnceLock<&'static Engine>,
     fixed: Facts,
@@ -80,6 +85,7 @@ impl Process {
             listening,
             aof,
             movers: Arc::default(),
+            syncs: Arc::default(),
             engine: OnceLock::new(),
             fixed,
             loops: settings.io_threads.max(1),
@@ -106,10 +112,25 @@ impl Process {
         if !on {
             self.aof.finish(engine, now_s);
             self.aof.switch_off(engine);
+            if engine.saves.cancel_rewrite() {
+                log::notice("Killing the AOF rewrite under way (in the peers, a child process)");
+            }
         } else if !self.aof.is_on() && engine.saves.begin_rewrite(now_s) {
             // A failure is in the log and in INFO; the loop's periodic work tries again.
-            drop(self.rewrite_aof(engine));
+            drop(self.start_rewrite(engine, After::Written));
+        } else if !self.aof.is_on() && !engine.saves.state().is_rewrite {
+            engine.saves.change(|state| state.rewrite_scheduled = true);
         }
+    }
+
+    fn start_rewrite(&self, engine: &'static Engine, after: After) -> io::Result<()> {
+        let (clock, aof) = (self.clock, self.aof);
+        let thread = std::thread::Builder::new().name("aof-rewrite".into());
+        let result = thread.spawn(move || aof.rewrite(engine, after, &|| clock.now()));
+        if result.is_err() {
+            engine.saves.rewrite_ended(clock.now().unix_ms / 1000, false);
+        }
+        result.map(drop)
     }
 
     fn go_back(&self, before: PathBuf) {
@@ -295,15 +316,8 @@ impl Host for Process {
         })
     }
 
-    fn send_snapshot(
-        &self,
-        engine: &'static Engine,
-        client: (u16, u64),
-        announces: bool,
-    ) -> io::Result<()> {
-        let clock = self.clock;
-        let thread = std::thread::Builder::new().name("sync".into());
-        thread.spawn(move || sync::send(engine, &|| clock.now(), client, announces)).map(drop)
+    fn send_snapshot(&self, engine: &'static Engine, request: SyncRequest) -> io::Result<()> {
+        self.syncs.add(engine, self.clock, request)
     }
 
     fn write_log(&self, engine: &Engine, settings: &Settings, now_s: i64) {
@@ -311,13 +325,8 @@ impl Host for Process {
     }
 
     fn rewrite_aof(&self, engine: &'static Engine) -> io::Result<()> {
-        let (clock, aof) = (self.clock, self.aof);
-        let thread = std::thread::Builder::new().name("aof-rewrite".into());
-        let result = thread.spawn(move || aof.rewrite(engine, &|| clock.now()));
-        if result.is_err() {
-            engine.saves.rewrite_ended(clock.now().unix_ms / 1000, false);
-        }
-        result.map(drop)
+        let is_wanted = engine.live().0.settings.append_only;
+        self.start_rewrite(engine, if is_wanted { After::Written } else { After::Off })
     }
 
     fn reload_aof(&self, engine: &'static Engine) -> Result<(), String> {
@@ -366,5 +375,10 @@ impl Host for Process {
 
     fn log(&self, text: &str) {
         log::warning(text);
+    }
+
+    fn fail(&self, why: &str) {
+        log::warning(why);
+        std::process::exit(1);
     }
 }

@@ -27,7 +27,8 @@ use crate::link;
 use crate::listening::Listening;
 use crate::persist::aof::Aof;
 use crate::persist::aof::recover::Until;
-use crate::persist::load;
+use crate::persist::backup::Backups;
+use crate::persist::{load, restore};
 use crate::supervise::Manager;
 use crate::tls::Tls;
 use crate::{allocator, log, open_files, signals};
@@ -93,6 +94,14 @@ fn first_lines(bare: bool) {
     } else {
         log::notice("Configuration loaded");
     }
+}
+
+/// The facts beside the peers' logo, which programs that start a server look for in its log.
+pub(crate) fn show_logo(mode: &str, port: i64) {
+    log::notice(&format!(" Ochre {OCHRE} (redis {REPORTED}), {} bit", usize::BITS));
+    log::notice(&format!(" Running in {mode} mode"));
+    log::notice(&format!(" Port: {port}"));
+    log::notice(&format!(" PID: {}", std::process::id()));
 }
 
 /// Takes off `maxclients` what the limit of open files does not allow.
@@ -172,6 +181,9 @@ fn run_loops(
     let loops = polls.len();
     let port = if settings.port == 0 { settings.tls.port } else { settings.port };
     log::notice(&format!("Running mode=standalone, port={port}, {loops} event loops."));
+    if settings.always_show_logo {
+        show_logo("standalone", i64::from(port));
+    }
     let tls = Tls::prepare(settings)
         .map_err(|_| anyhow::anyhow!("Failed to configure TLS. Check logs for more info."))?;
     shared.listening.tls.put(tls);
@@ -179,10 +191,11 @@ fn run_loops(
     engine.acl.load_at_start(engine, settings).map_err(|reason| {
         anyhow::anyhow!("Aborting Ochre startup because of ACL errors: {reason}")
     })?;
-    signals::watch(engine)?;
+    signals::watch(engine, &shared.clock)?;
     log::notice("Server initialized");
     let began = shared.clock.now();
     engine.saves.change(|state| state.last_s = began.unix_ms / 1000);
+    restore::at_start(engine, began.unix_ms / 1000)?;
     link::history::take_primary(engine);
     let bytes = match settings.append_only {
         true => shared.aof.find(engine)?,
@@ -213,18 +226,21 @@ fn run_loops(
     if loading.is_none() {
         threads = start_loops(engine, shared, polls, seed, failure)?;
     }
+    let mut backups = None;
     if loaded.is_ok() {
         if !settings.append_only {
             link::history::take_up(engine, &settings.dbfilename);
         }
         drop(loading);
         link::start(engine, shared)?;
+        backups = Some(Backups::start(engine, &shared.clock)?);
         for kind in shared.listening.kinds() {
             log::notice(&format!("Ready to accept connections {kind}"));
         }
         manager.ready();
     }
     join(threads);
+    backups.into_iter().for_each(Backups::finish);
     shared.aof.finish(engine, shared.clock.now().unix_ms / 1000);
     manager.stopping();
     if let Some(path) = &settings.unixsocket {

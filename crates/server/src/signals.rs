@@ -10,29 +10,32 @@ use std::sync::atomic::Ordering;
 
 use ochre_config::snapshot::ShutdownFlags;
 use ochre_engine::engine::{Engine, LastSave};
-use ochre_engine::mailbox::Message;
+use ochre_engine::shutdown::Order;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::clock::Clock;
+
 /// Starts the thread that waits for signals.
-pub(crate) fn watch(engine: &'static Engine) -> io::Result<()> {
+pub(crate) fn watch(engine: &'static Engine, clock: &'static Clock) -> io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
             if signal == SIGHUP {
                 continue;
             }
-            if signal == SIGINT && engine.stopping.load(Ordering::Relaxed) {
+            let ends = engine.stopping.load(Ordering::Relaxed) || engine.shutdown.is_on();
+            if signal == SIGINT && ends {
                 crate::log::warning("You insist... exiting now.");
                 std::process::exit(1);
             }
-            stop(engine, signal == SIGINT);
+            stop(engine, clock, signal == SIGINT);
         }
     })?;
     Ok(())
 }
 
-fn stop(engine: &'static Engine, interrupted: bool) {
+fn stop(engine: &'static Engine, clock: &Clock, interrupted: bool) {
     let (live, _) = engine.live();
     let (name, flags) = if interrupted {
         ("SIGINT", live.settings.shutdown_on_sigint)
@@ -44,12 +47,9 @@ fn stop(engine: &'static Engine, interrupted: bool) {
     } else {
         crate::log::warning(&format!("Received {name} scheduling shutdown..."));
     }
-    if !engine.host.save_before_end(engine, last_save(flags)) && !flags.force() {
-        crate::log::warning("Error trying to save the DB, can't exit.");
-        return;
-    }
-    engine.stopping.store(true, Ordering::Relaxed);
-    engine.tell_all(|| Message::LookAround);
+    let order = Order { save: last_save(flags), now: flags.now(), force: flags.force() };
+    // Whether it ends, waits or stays is in the log.
+    engine.shutdown.begin(engine, order, clock.now().unix_ms);
 }
 
 fn last_save(flags: ShutdownFlags) -> LastSave {

@@ -7,6 +7,7 @@
 //! Ranges are those of redis-server 7.0.15 and valkey-server 9.1 (each bound was tried by CONFIG
 //! SET), defaults those of Redis 7.2, or of Valkey where only Valkey has the directive.
 
+mod backup;
 mod cluster;
 mod connection;
 mod encoding;
@@ -39,12 +40,13 @@ const fn bytes(min: u64) -> Kind {
     Kind::Memory { min, max: i64::MAX as u64 }
 }
 
-const GROUPS: [&[Directive]; 9] = [
+const GROUPS: [&[Directive]; 10] = [
     connection::ROWS,
     server::ROWS,
     memory::ROWS,
     encoding::ROWS,
     persistence::ROWS,
+    backup::ROWS,
     replication::ROWS,
     cluster::ROWS,
     security::ROWS,

@@ -3,9 +3,8 @@
 use super::{INT_MAX, bytes, count, number};
 use crate::directive::{Directive, Kind, row};
 
-const BY_FILE: &str = "replicas are sent a snapshot by file, as soon as they ask for it";
+const ONE_CHANNEL: &str = "the snapshot and the stream come on one connection";
 const UNBUFFERED: &str = "what a full synchronisation brings is buffered by the primary only";
-const NO_STRICTNESS: &str = "a replica that cannot write to its disk goes on in any case";
 
 pub(super) const ROWS: &[Directive] = &[
     row("replicaof", Kind::HostPort, "", "Primary to follow, as host and port.")
@@ -62,8 +61,7 @@ pub(super) const ROWS: &[Directive] = &[
         Kind::Bool,
         "no",
         "Go on when a replica cannot write to its disk.",
-    )
-    .inert(NO_STRICTNESS),
+    ),
     row(
         "replica-full-sync-buffer-limit",
         bytes(0),
@@ -110,22 +108,19 @@ pub(super) const ROWS: &[Directive] = &[
         .immutable()
         .later("multipath TCP"),
     row("repl-diskless-sync", Kind::Bool, "yes", "Send snapshots to replicas without a file.")
-        .denied_while_loading()
-        .inert(BY_FILE),
+        .denied_while_loading(),
     row(
         "repl-diskless-sync-delay",
         count(0, INT_MAX, "seconds"),
         "5",
         "How long to wait for further replicas before a snapshot is sent.",
-    )
-    .inert(BY_FILE),
+    ),
     row(
         "repl-diskless-sync-max-replicas",
         count(0, INT_MAX, "replicas"),
         "0",
         "Replicas for which not to wait any longer; 0 for no such number.",
-    )
-    .inert(BY_FILE),
+    ),
     row(
         "repl-diskless-load",
         Kind::Choice(&[
@@ -135,7 +130,7 @@ pub(super) const ROWS: &[Directive] = &[
             ("flush-before-load", 3),
         ]),
         "disabled",
-        "How a replica loads a snapshot that arrives; swapdb is taken for on-empty-db.",
+        "How a replica loads a snapshot that arrives: from a file, or straight from the primary.",
     )
     .denied_while_loading(),
     row(
@@ -145,12 +140,12 @@ pub(super) const ROWS: &[Directive] = &[
         "Send the snapshot on a connection of its own, as Redis 8 does.",
     )
     .hidden()
-    .inert(BY_FILE),
+    .inert(ONE_CHANNEL),
     row(
         "dual-channel-replication-enabled",
         Kind::Bool,
         "no",
         "Send the snapshot on a connection of its own, as Valkey does.",
     )
-    .inert(BY_FILE),
+    .inert(ONE_CHANNEL),
 ];

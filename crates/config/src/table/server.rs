@@ -48,8 +48,7 @@ pub(super) const ROWS: &[Directive] = &[
         count(0, INT_MAX, "seconds"),
         "10",
         "How long a shutdown waits for replicas that lag.",
-    )
-    .inert("the end does not wait for replicas"),
+    ),
     row(
         "shutdown-on-sigint",
         SHUTDOWN,
@@ -114,9 +113,13 @@ pub(super) const ROWS: &[Directive] = &[
         "Process title, with names in braces.",
     )
     .inert(NO_TITLE),
-    row("always-show-logo", Kind::Bool, "no", "Show the logo although the log is no terminal.")
-        .immutable()
-        .inert("there is no logo"),
+    row(
+        "always-show-logo",
+        Kind::Bool,
+        "no",
+        "Log version, mode, port and process at the start, a line each, where the peers show a logo.",
+    )
+    .immutable(),
     row("ignore-warnings", Kind::Text, "", "Start-up warnings to leave out, by name.")
         .inert("the named warnings are never raised"),
     row("locale-collate", Kind::Text, "", "Locale in which SORT compares texts.")
@@ -207,10 +210,9 @@ pub(super) const ROWS: &[Directive] = &[
         "rdb-key-save-delay",
         count(-INT_MAX - 1, INT_MAX, "us"),
         "0",
-        "Pause after each key saved.",
+        "Pause after each key saved; below 0: of one microsecond after so many keys. For tests.",
     )
-    .hidden()
-    .inert(DEVELOPMENT),
+    .hidden(),
     row(
         "loading-process-events-interval-bytes",
         count(1024, INT_MAX, "bytes"),

@@ -2,7 +2,7 @@
 //! BullMQ, Celery, RQ.
 //!
 //! The scripts are in `clients/`, with their versions pinned. They are installed once under
-//! `target/clients` by pip and npm; that the registries, Python or Node.js are missing is a failure
+//! `target/clients` by pip and npm (and so is the S3 server that backups are tested against); that the registries, Python or Node.js are missing is a failure
 //! with a message, never a silent pass.
 
 use crate::sentinel::watch::{Kind, Watcher, watch};
@@ -56,9 +56,9 @@ fn python(script: &str) {
     python_with(script, &[server.port()]);
 }
 
-/// Runs a script with the ports that it is to use.
-fn python_with(script: &str, ports: &[u16]) {
-    let (dir, pinned) = (installed("python"), scripts().join("requirements.txt"));
+/// The programs of an environment of Python with the packages of a file, which are installed if need be.
+pub(crate) fn python_programs(name: &str, requirements: &str) -> PathBuf {
+    let (dir, pinned) = (installed(name), scripts().join(requirements));
     install_once(&dir, &pinned, || {
         run(Command::new("python3").args(["-m", "venv"]).arg(dir.join("venv")));
         let pip = dir.join("venv/bin/pip");
@@ -66,7 +66,12 @@ fn python_with(script: &str, ports: &[u16]) {
             .args(["install", "--quiet", "--disable-pip-version-check", "-r"])
             .arg(&pinned));
     });
-    run(Command::new(dir.join("venv/bin/python"))
+    dir.join("venv/bin")
+}
+
+/// Runs a script with the ports that it is to use.
+fn python_with(script: &str, ports: &[u16]) {
+    run(Command::new(python_programs("python", "requirements.txt").join("python"))
         .arg(scripts().join(script))
         .args(ports.iter().map(u16::to_string))
         // Else they would be left among the sources.

@@ -59,10 +59,7 @@ pub(crate) const WRITES: &str = "
 ";
 
 pub(crate) fn debug(program: &Program, options: &[&str]) -> Server {
-    let mut all = vec!["--enable-debug-command", "yes"];
-    if !matches!(program, Program::Ochre) {
-        all.extend(["--repl-diskless-sync-delay", "0"]);
-    }
+    let mut all = vec!["--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0"];
     all.extend_from_slice(options);
     Server::start(program, &all)
 }

@@ -486,3 +486,28 @@ fn redis_cli_and_redis_benchmark() {
     }
     assert_eq!(server.plain.client().line("PING"), Value::Status(b"PONG".to_vec()));
 }
+
+/// A replica by TLS: the snapshot as it is made, and then the stream.
+#[test]
+fn a_real_replica_follows_by_tls() {
+    let setup = Setup::new("replica");
+    let options = ["--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes"];
+    let primary = setup.server(&[&options[..], &["--compat", "redis-7.0"]].concat());
+    let mut client = primary.plain.client();
+    crate::replica::write(&mut client, 1, 1000);
+    client.cmd(&["SET", "big", &"x".repeat(5_000_000)]);
+    let path = |file: &str| setup.folder().join(file).display().to_string();
+    let (cert, key, ca) = (path("server.crt"), path("server.key"), path("ca.crt"));
+    let with_tls = [
+        &options[..],
+        &["--tls-replication", "yes", "--tls-cert-file", &cert],
+        &["--tls-key-file", &key, "--tls-ca-cert-file", &ca],
+    ];
+    let replica = ochre_testkit::Server::start(&Program::Redis7, &with_tls.concat());
+    let mut theirs = replica.client();
+    theirs.cmd(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
+    crate::replica::await_link(&mut theirs);
+    crate::replica::write(&mut client, 2, 300);
+    crate::replica::same(&mut client, &mut [&mut theirs]);
+    assert!(primary.plain.log().contains("target: replicas sockets"));
+}

@@ -130,6 +130,14 @@ pub const COMMANDS: &[SessionRow] = &[SessionRow::container(
             "Lets scripts run every command.",
             "on",
         ),
+        sub(
+            "set-skip-checksum-validation",
+            3,
+            NONE,
+            skip_checksums,
+            "Lets RESTORE take payloads with wrong checksums.",
+            "on",
+        ),
         sub("sleep", 3, NONE, sleep, "Holds the client's event loop back.", "seconds"),
         sub("stringmatch-len", 4, NONE, stringmatch, "Matches a pattern.", "length pattern"),
         sub("structsize", 2, NONE, structsize, "Gives the sizes of internal structures.", ""),
@@ -235,6 +243,13 @@ fn disable_deny_scripts(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Resu
 fn pause_cron(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     let paused = ochre_command::args::int(args[2])? != 0;
     turn.engine.cron_paused.store(paused, Ordering::Relaxed);
+    turn.reply().ok();
+    Ok(())
+}
+
+fn skip_checksums(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
+    let on = parse_i64(args[2]).ok_or(NOT_INTEGER)? != 0;
+    turn.engine.skips_checksums.store(on, Ordering::Relaxed);
     turn.reply().ok();
     Ok(())
 }

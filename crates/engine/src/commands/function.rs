@@ -222,6 +222,12 @@ fn flush(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
     match args[2..] {
         [] => {}
         [mode] if is(mode, "sync") || is(mode, "async") => {}
+        [_, _, ..] => {
+            let name = String::from_utf8_lossy(args[1]);
+            return Err(ReplyError::new(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{name}'. Try FUNCTION HELP."
+            )));
+        }
         _ => return Err(ReplyError::fixed("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")),
     }
     turn.engine.scripts.change_libraries(|libraries| libraries.clear());

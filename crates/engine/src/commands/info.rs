@@ -220,6 +220,9 @@ fn server(numbers: &Numbers<'_>, out: &mut String) {
         "config_file": file,
         "io_threads_active": u8::from(turn.engine.mailboxes.len() > 1),
     );
+    if let Some(left_ms) = turn.engine.shutdown.left_ms(turn.lp.now.unix_ms) {
+        fields!(out, "shutdown_in_milliseconds": left_ms,);
+    }
     for (at, listener) in facts.listeners.iter().enumerate() {
         let _ = write!(out, "listener{at}:{listener}\r\n");
     }
@@ -276,8 +279,15 @@ fn memory(numbers: &Numbers<'_>, out: &mut String) {
     let (facts, turn) = (&numbers.facts, numbers.turn);
     let used = numbers.used;
     let peak = ochre_base::memory::peak();
-    let clients: u64 =
-        turn.engine.clients.all().iter().map(|i| i.memory.load(Ordering::Relaxed)).sum();
+    let (mut clients, mut replicas) = (0, 0);
+    for info in turn.engine.clients.all() {
+        let bytes = info.memory.load(Ordering::Relaxed);
+        clients += bytes;
+        replicas += if info.has_flag(crate::session::FLAG_REPLICA) { bytes } else { 0 };
+    }
+    let log = &turn.engine.log;
+    let backlog = if log.is_kept() { log.end() - log.start() } else { 0 };
+    let backlog_max = log.limit() as u64;
     let overhead = facts.startup_memory + numbers.overhead + clients as usize;
     let dataset = used.saturating_sub(overhead);
     let net = used.saturating_sub(facts.startup_memory).max(1);
@@ -329,10 +339,10 @@ fn memory(numbers: &Numbers<'_>, out: &mut String) {
         "mem_fragmentation_ratio": format!("{:.2}", ratio(facts.resident, used)),
         "mem_fragmentation_bytes": facts.resident as i64 - used as i64,
         "mem_not_counted_for_evict": 0,
-        "mem_replication_backlog": 0,
-        "mem_total_replication_buffers": 0,
-        "mem_clients_slaves": 0,
-        "mem_clients_normal": clients,
+        "mem_replication_backlog": backlog.min(backlog_max),
+        "mem_total_replication_buffers": backlog,
+        "mem_clients_slaves": replicas,
+        "mem_clients_normal": clients.saturating_sub(replicas),
         "mem_cluster_links": 0,
         "mem_aof_buffer": 0,
         "mem_overhead_db_hashtable_rehashing": 0,
@@ -358,7 +368,7 @@ fn persistence(numbers: &Numbers<'_>, out: &mut String) {
     out.push_str("# Persistence\r\n");
     fields!(out,
         "loading": u8::from(engine.loading.is_on()),
-        "async_loading": 0,
+        "async_loading": u8::from(engine.loading.is_aside()),
         "current_cow_peak": 0,
         "current_cow_size": 0,
         "current_cow_size_age": 0,
@@ -387,6 +397,17 @@ fn persistence(numbers: &Numbers<'_>, out: &mut String) {
         "aof_last_cow_size": 0,
         "module_fork_in_progress": 0,
         "module_fork_last_cow_size": 0,
+    );
+    let backup = &saves.backup;
+    fields!(out,
+        "backup_enabled": u8::from(backup.enabled),
+        "backup_in_progress": u8::from(backup.in_progress),
+        "backup_last_time": backup.last_s,
+        "backup_last_status": if backup.error.is_empty() { "ok" } else { "err" },
+        "backup_last_error": backup.error,
+        "backup_last_size": backup.last_bytes,
+        "backup_last_url": backup.last_url,
+        "backup_next_time": backup.next_s,
     );
     if aof_on {
         fields!(out,
@@ -520,10 +541,7 @@ fn replication(numbers: &Numbers<'_>, out: &mut String) {
     }
     for (at, replica) in replicas.iter().enumerate() {
         let lag_ms = now_ms - replica.acknowledged_ms.load(Ordering::Relaxed);
-        let state = match replica.online.load(Ordering::Relaxed) {
-            true => "online",
-            false => "wait_bgsave",
-        };
+        let state = replica.state();
         // Writing to a string cannot fail.
         let _ = write!(
             out,

@@ -95,7 +95,9 @@ fn bgsave(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
 
 fn bgrewriteaof(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
     let saves = &turn.engine.saves;
-    if saves.begin_rewrite(turn.lp.now.unix_ms / 1000) {
+    // In a transaction it waits, as in the peers: its cut is to be behind the whole of it.
+    let in_transaction = turn.held.is_some();
+    if !in_transaction && saves.begin_rewrite(turn.lp.now.unix_ms / 1000) {
         if turn.engine.host.rewrite_aof(turn.engine).is_err() {
             return Err(ReplyError::fixed(
                 "ERR Can't execute an AOF background rewriting. Please check the server logs for \
@@ -103,7 +105,7 @@ fn bgrewriteaof(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
             ));
         }
         turn.reply().status("Background append only file rewriting started");
-    } else if saves.state().is_rewrite {
+    } else if saves.is_under_way() && saves.state().is_rewrite {
         return Err(ReplyError::fixed(
             "ERR Background append only file rewriting already in progress",
         ));

@@ -1,16 +1,20 @@
 //! TIME, LOLWUT, MONITOR, SHUTDOWN, ROLE, LASTSAVE.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ochre_command::args::is;
+use ochre_command::ctx::OnTimeout;
 use ochre_command::outcome::{NOT_INTEGER, SYNTAX};
 use ochre_command::spec::{Flags, Group};
 use ochre_command::{ReplyError, Result};
+use ochre_keyspace::shard::{BlockedCommand, Waiter};
+use ochre_types::value::Type;
 
 use crate::engine::LastSave;
-use crate::mailbox::Message;
 use crate::registry::{Row, SessionRow};
-use crate::session::FLAG_MONITOR;
+use crate::session::{Blocked, FLAG_BLOCKED, FLAG_MONITOR};
+use crate::shutdown::{self, Begun, Order};
 use crate::turn::Turn;
 
 const ANYWHERE: Flags = Flags::LOADING.union(Flags::STALE).union(Flags::FAST);
@@ -91,9 +95,9 @@ fn monitor(turn: &mut Turn<'_>, _args: &[&[u8]], _row: &Row) -> Result {
     Ok(())
 }
 
-fn shutdown(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
+fn shutdown(turn: &mut Turn<'_>, args: &[&[u8]], row: &Row) -> Result {
     let (mut save, mut nosave, mut abort) = (false, false, false);
-    let (mut force, mut others) = (false, false);
+    let (mut force, mut now, mut others) = (false, false, false);
     for word in &args[1..] {
         if is(word, "save") {
             save = true;
@@ -103,8 +107,10 @@ fn shutdown(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
             abort = true;
         } else if is(word, "force") {
             force = true;
-        } else if ["now", "safe", "failover"].iter().any(|known| is(word, known)) {
-            // There is no replica to wait for.
+        } else if is(word, "now") {
+            (now, others) = (true, true);
+        } else if ["safe", "failover"].iter().any(|known| is(word, known)) {
+            // They speak of slots, of which there are none.
             others = true;
         } else {
             return Err(SYNTAX);
@@ -114,20 +120,54 @@ fn shutdown(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
         return Err(SYNTAX);
     }
     if abort {
-        // A shutdown never waits for anything here, so there is none to abort.
-        return Err(ReplyError::fixed("ERR No shutdown in progress."));
+        if !turn.engine.shutdown.abort(turn.engine) {
+            return Err(ReplyError::fixed("ERR No shutdown in progress."));
+        }
+        turn.reply().ok();
+        return Ok(());
     }
     turn.engine.host.log("User requested shutdown...");
-    let how = match (save, nosave) {
+    let save = match (save, nosave) {
         (true, _) => LastSave::Always,
         (_, true) => LastSave::Never,
         _ => LastSave::AsConfigured,
     };
-    if !turn.engine.host.save_before_end(turn.engine, how) && !force {
-        return Err(ReplyError::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
+    // In place of a loop that a script holds up nothing can be waited for.
+    let order = Order { save, now: now || turn.lp.in_place, force };
+    match turn.engine.shutdown.begin(turn.engine, order, turn.lp.now.unix_ms) {
+        Begun::Ends => turn.session.close_after_reply = true,
+        Begun::Failed => return Err(shutdown::FAILED),
+        Begun::Waits => return wait_for_end(turn, row),
     }
-    turn.engine.stopping.store(true, Ordering::Relaxed);
-    turn.engine.tell_all(|| Message::LookAround);
-    turn.session.close_after_reply = true;
+    Ok(())
+}
+
+/// The client of a SHUTDOWN that waits for replicas waits with it.
+fn wait_for_end(turn: &mut Turn<'_>, row: &Row) -> Result {
+    let session = &mut *turn.session;
+    let command = BlockedCommand {
+        args: Vec::new(),
+        key_at: 0,
+        wants: Type::String,
+        db: session.db,
+        protocol: session.protocol.version() as u8,
+        also: Vec::new(),
+    };
+    let waiter = Arc::new(Waiter::new(turn.lp.index, session.id(), command));
+    if !turn.engine.shutdown.wait(Arc::clone(&waiter)) {
+        return Err(shutdown::FAILED);
+    }
+    session.blocked = Some(Blocked {
+        waiter: Some(waiter),
+        keys: Vec::new(),
+        deadline: None,
+        on_timeout: OnTimeout::Null,
+        acks: None,
+        since_ns: turn.engine.host.ticks_ns(),
+        row: row.id,
+    });
+    session.info.set_flag(FLAG_BLOCKED, true);
+    turn.engine.blocked.fetch_add(1, Ordering::Relaxed);
+    turn.lp.attention.push(session.id());
     Ok(())
 }

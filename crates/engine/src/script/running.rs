@@ -131,6 +131,8 @@ pub(crate) struct Running {
     oom: bool,
     logged: bool,
     wrote: bool,
+    /// It has read something for a client that caches.
+    read: bool,
     widened: bool,
     name: Vec<u8>,
     command: Vec<Vec<u8>>,
@@ -152,6 +154,7 @@ impl Running {
             oom: false,
             logged: true,
             wrote: false,
+            read: false,
             widened: false,
             name: Vec::new(),
             command: Vec::new(),
@@ -166,6 +169,7 @@ impl Running {
         self.oom = is_short_of_memory(turn.lp);
         self.logged = true;
         self.wrote = false;
+        self.read = false;
         self.widened = false;
         self.started_ns = turn.engine.host.ticks_ns();
         self.name.clear();
@@ -212,6 +216,12 @@ pub(crate) fn run(local: &mut Local, turn: &mut Turn<'_>, row: &Row, call: &Call
         state.session.select(db);
     }
     state.swap(turn);
+    if state.read
+        && turn.live().settings.compat == Compat::Redis70
+        && let Some(locked) = &mut state.locked
+    {
+        tracking::remember_keys(engine, turn.session, locked, call.keys);
+    }
     if let Some(slow) = state.slow.take() {
         engine.scripts.remove_slow(&slow);
     }
@@ -285,6 +295,13 @@ where
     let flags = row.spec.flags;
     if flags.contains(Flags::WRITE) && state.lp.is_read_only() {
         return refuse("READONLY You can't write against a read only replica.");
+    }
+    let stale = state.lp.follows
+        && !state.lp.applies
+        && !state.lp.live.settings.replica.serve_stale
+        && !state.engine.following.is_linked();
+    if stale && !flags.contains(Flags::STALE) {
+        return refuse("ERR Can not execute the command on a stale replica");
     }
     let all_allowed = state.engine.scripts_run_all.load(Ordering::Relaxed);
     if flags.contains(Flags::NOSCRIPT) && !all_allowed {
@@ -389,6 +406,7 @@ impl Running {
             lp.work.effects = kept;
         }
         if self.session.tracking.is_some() {
+            self.read |= row.spec.flags.contains(Flags::READONLY);
             tracking::remember(engine, &self.session, locked, row, args);
         }
         for (at, blob) in std::mem::take(&mut lp.work.blobs).into_iter().rev() {

@@ -48,6 +48,12 @@ const fn behind(word: &'static str, flags: KeyFlags) -> KeySpec {
     KeySpec { begin: Begin::Keyword(word, 2), find, flags }
 }
 
+/// The last STORE counts. It is looked for from the end, as the peers' key search has it.
+const STORE: KeySpec = KeySpec {
+    begin: Begin::Keyword("STORE", -2),
+    ..behind("", KeyFlags::OW.union(KeyFlags::UPDATE))
+};
+
 /// The rows of this file.
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::new(
@@ -57,7 +63,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         Group::List,
         sort,
     )
-    .keys(&[KeySpec::one(1, READS), BY, GET, behind("STORE", KeyFlags::OW.union(KeyFlags::UPDATE))])
+    .keys(&[KeySpec::one(1, READS), BY, GET, STORE])
     .also(CATEGORIES)
     .docs(
         "1.0.0",
@@ -130,6 +136,12 @@ impl<'a> Query<'a> {
                 () if is(word, "get") => query.gets.push(Pattern::parse(cursor.need()?)),
                 () => return Err(outcome::SYNTAX),
             }
+        }
+        // What is written to is what was checked and locked: a STORE that is followed by a pattern "store", which
+        // the key search takes for it, is refused.
+        let keyword = (2..args.len().saturating_sub(1)).rev().find(|at| is(args[*at], "store"));
+        if query.target.is_some() && query.target != keyword.map(|at| args[at + 1]) {
+            return Err(outcome::SYNTAX);
         }
         Ok(query)
     }

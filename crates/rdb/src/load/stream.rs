@@ -114,7 +114,7 @@ fn consumer<R: Read>(
     } else {
         let (owner, is_new) = group.add_consumer(&name, seen_ms);
         if !is_new {
-            return Err(LoadError::Corrupt("stream: a consumer stands twice"));
+            return Err(LoadError::Corrupt("stream: Duplicate stream consumer detected"));
         }
         if let Some(consumer) = group.consumer_mut(owner) {
             consumer.active_ms = active_ms;

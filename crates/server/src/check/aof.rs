@@ -119,9 +119,8 @@ impl<W: Write, A: BufRead> Check<'_, W, A> {
         self.report.line("Start checking Multi Part AOF");
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("Cannot open file {}: {}", path.display(), reason(&error)))?;
-        let manifest = Manifest::parse(&text).map_err(|invalid| {
-            format!("Invalid AOF manifest file format: {}: {invalid}", path.display())
-        })?;
+        let manifest = Manifest::parse(&text)
+            .map_err(|invalid| format!("AOF manifest {}: {invalid}", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let last = manifest.increments.last().or(manifest.base.as_ref());
         let last = last.ok_or("The AOF manifest names no file")?.name.clone();
@@ -132,8 +131,10 @@ impl<W: Write, A: BufRead> Check<'_, W, A> {
             is_last: *name == last,
         };
         if let Some(base) = &manifest.base {
-            self.report.line("Start to check BASE AOF.");
-            self.part(&part(&base.name, "BASE AOF"))?;
+            let base = part(&base.name, "BASE AOF");
+            let form = if self.magic(&base)?.1 { "RDB" } else { "RESP" };
+            self.report.line(&format!("Start to check BASE AOF ({form} format)."));
+            self.part(&base)?;
         }
         if !manifest.increments.is_empty() {
             self.report.line("Start to check INCR files.");
@@ -163,12 +164,14 @@ impl<W: Write, A: BufRead> Check<'_, W, A> {
             self.report.line(&format!("Successfully truncated AOF {name} to timestamp {time}"));
             return Ok(());
         }
-        let Found { bytes, good, lines, .. } = found;
+        let Found { bytes, good, .. } = found;
+        // As the peers count: the line that would come next.
+        let line = found.lines + 1;
         if let Some(wrong) = &found.wrong {
             self.report.line(wrong);
         }
         self.report.line(&format!(
-            "AOF analyzed: filename={name}, size={bytes}, ok_up_to={good}, ok_up_to_line={lines}, \
+            "AOF analyzed: filename={name}, size={bytes}, ok_up_to={good}, ok_up_to_line={line}, \
              diff={}",
             bytes - good
         ));
@@ -207,16 +210,23 @@ impl<W: Write, A: BufRead> Check<'_, W, A> {
         cut.map_err(|error| format!("Failed to truncate AOF {}: {}", part.name, reason(&error)))
     }
 
-    /// Reads a file to its end, or to what is wrong, or to what is later than wanted.
-    fn look(&mut self, part: &Part) -> Result<Found, String> {
+    /// Opens a file; with whether it begins with a snapshot.
+    fn magic(&self, part: &Part) -> Result<(File, bool), String> {
         let cannot = |error| format!("Cannot open file {}: {}", part.name, reason(&error));
         let mut file = File::open(&part.path).map_err(cannot)?;
-        let bytes = file.metadata().map_err(cannot)?.len();
         let mut magic = Vec::new();
         (&mut file).take(6).read_to_end(&mut magic).map_err(cannot)?;
         file.seek(SeekFrom::Start(0)).map_err(cannot)?;
+        Ok((file, begins_with_snapshot(&magic)))
+    }
+
+    /// Reads a file to its end, or to what is wrong, or to what is later than wanted.
+    fn look(&mut self, part: &Part) -> Result<Found, String> {
+        let cannot = |error| format!("Cannot open file {}: {}", part.name, reason(&error));
+        let (mut file, has_snapshot) = self.magic(part)?;
+        let bytes = file.metadata().map_err(cannot)?.len();
         let (mut ahead, mut at) = (Vec::new(), 0);
-        if begins_with_snapshot(&magic) {
+        if has_snapshot {
             self.report.line("The AOF appears to start with an RDB preamble.");
             self.report.line("Checking the RDB preamble to start:");
             (ahead, file) = rdb::check(file, bytes, &part.name, self.report)

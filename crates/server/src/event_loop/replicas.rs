@@ -1,19 +1,26 @@
-//! Feeding this loop's replicas: first the snapshot, block by block from its file, then the log.
+//! Feeding this loop's replicas: first the snapshot, block by block from its file or as it is made, then the log.
 //!
 //! A replica holds a position in the log, which is pinned there; nothing is copied for it beyond what its
 //! socket takes next. One that falls behind by more than its class of client-output-buffer-limit allows is
-//! closed. The file of a snapshot has no name any more when it is sent, so that nothing is left behind
-//! whatever happens.
+//! closed, its snapshot sent or not. The file of a snapshot has no name any more when it is sent, so that nothing
+//! is left behind whatever happens.
+//!
+//! A snapshot that is sent as it is made is held up by its slowest replica: one that takes nothing for
+//! repl-timeout is closed. After it, the log follows when the replica has said that it is loaded, as with
+//! the peers: until then its first acknowledgement could not be told from an answer to what follows.
 
 use std::io::Read;
 use std::sync::atomic::Ordering;
 
 use ochre_config::special::CLASS_REPLICA;
-use ochre_engine::mailbox::Snapshot;
-use ochre_engine::session::ReplicaState;
+use ochre_engine::mailbox::{Form, Snapshot};
+use ochre_engine::replicas::Replica;
+use ochre_engine::session::{ReplicaState, Supply};
+use ochre_engine::transfer::Taken;
 
 use super::EventLoop;
 use crate::connection::Connection;
+use crate::log;
 
 /// Bytes that one replica's output is filled to.
 const FILL: usize = 256 << 10;
@@ -29,9 +36,13 @@ impl EventLoop {
 
     /// A snapshot for a replica is ready, or has failed.
     pub(super) fn start_stream(&mut self, client: u64, snapshot: Option<Snapshot>) {
-        let Some(&index) = self.io.by_id.get(&client) else { return };
+        let Some(&index) = self.io.by_id.get(&client) else {
+            // It went before the cut, which pinned the log for it.
+            self.engine.log.unpin(client);
+            return;
+        };
         let Some(snapshot) = snapshot else {
-            crate::log::warning("SYNC failed: no snapshot could be taken");
+            log::warning("SYNC failed: no snapshot could be taken");
             self.close(index);
             return;
         };
@@ -45,8 +56,18 @@ impl EventLoop {
             let line = format!("+FULLRESYNC {} {}\r\n", snapshot.history, snapshot.offset);
             out.extend_from_slice(line.as_bytes());
         }
-        out.extend_from_slice(format!("${}\r\n", snapshot.bytes).as_bytes());
-        state.file = Some(snapshot.file);
+        state.took_ms = self.lp.now.unix_ms;
+        state.supply = match snapshot.form {
+            Form::File { file, bytes } => {
+                out.extend_from_slice(format!("${bytes}\r\n").as_bytes());
+                state.replica.in_bulk.store(true, Ordering::Relaxed);
+                Supply::File(file)
+            }
+            Form::Stream { reader, mark } => {
+                out.extend_from_slice(format!("$EOF:{mark}\r\n").as_bytes());
+                Supply::Stream(reader)
+            }
+        };
     }
 
     /// Fills the output of every replica of this loop; true when there is more to do at once.
@@ -71,12 +92,16 @@ impl EventLoop {
         for _ in 0..ROUNDS {
             let Some(Some(connection)) = self.io.connections.get_mut(index) else { return false };
             if connection.session.replica.as_ref().is_some_and(|state| state.epoch != epoch) {
-                crate::log::notice("The history has another name: a replica is closed to learn it");
+                log::notice("The history has another name: a replica is closed to learn it");
                 self.close(index);
                 return false;
             }
+            if self.cut_off_when_behind(index, limit) {
+                return false;
+            }
+            let Some(Some(connection)) = self.io.connections.get_mut(index) else { return false };
             if connection.stuck {
-                return self.cut_off_when_behind(index, limit);
+                return false;
             }
             let Connection { session, output, .. } = &mut **connection;
             let Some(state) = &mut session.replica else { return false };
@@ -86,6 +111,11 @@ impl EventLoop {
                 return false;
             };
             if filled == 0 && output.is_empty() {
+                let is_served = state.rdb_only && matches!(state.supply, Supply::Log);
+                if is_served {
+                    log::notice(&format!("RDB transfer to {} is complete", name(&state.replica)));
+                    self.close(index);
+                }
                 return false;
             }
             self.flush(index);
@@ -93,17 +123,25 @@ impl EventLoop {
         true
     }
 
-    /// Closes a replica that is too far behind.
+    /// Closes a replica that is too far behind while nothing of the log can be sent to it; whether it was.
     fn cut_off_when_behind(&mut self, index: usize, limit: u64) -> bool {
         let Some(Some(connection)) = self.io.connections.get(index) else { return false };
         let Some(state) = &connection.session.replica else { return false };
-        let is_sent = state.file.is_none() && state.replica.online.load(Ordering::Relaxed);
+        let waits = match state.supply {
+            Supply::Nothing => false,
+            Supply::Log => connection.stuck,
+            Supply::File(_) | Supply::Stream(_) | Supply::Acknowledgement { .. } => true,
+        };
         let behind = self.engine.log.end().saturating_sub(state.offset);
-        if limit > 0 && is_sent && behind > limit {
-            crate::log::warning("A replica is too far behind, and is closed");
-            self.close(index);
+        if limit == 0 || !waits || behind <= limit {
+            return false;
         }
-        false
+        log::warning(&format!(
+            "Replica {} is {behind} bytes behind, above client-output-buffer-limit: it is closed",
+            name(&state.replica)
+        ));
+        self.close(index);
+        true
     }
 
     /// After a turn in which the log grew: wakes the other loops that have replicas.
@@ -127,15 +165,27 @@ impl EventLoop {
         for client in self.io.replicas.clone() {
             let Some(&index) = self.io.by_id.get(&client) else { continue };
             let Some(Some(connection)) = self.io.connections.get_mut(index) else { continue };
-            let Connection { session, output, .. } = &mut **connection;
-            let Some(state) = &session.replica else { continue };
+            let connection = &mut **connection;
+            let output = &mut connection.output;
+            let Some(state) = &connection.session.replica else { continue };
             let replica = &state.replica;
             let silent_ms = now_ms - replica.acknowledged_ms.load(Ordering::Relaxed);
             let online = replica.online.load(Ordering::Relaxed);
+            let streams = matches!(state.supply, Supply::Stream(_));
             if online && replica.acknowledges && silent_ms > timeout_ms {
-                crate::log::warning(&format!("Disconnecting timedout replica: {}", replica.ip));
+                log::warning(&format!(
+                    "Disconnecting timedout replica (streaming sync): {}",
+                    name(replica)
+                ));
                 self.close(index);
-            } else if !online && state.file.is_none() && output.is_empty() {
+            } else if streams && connection.stuck && now_ms - state.took_ms > timeout_ms {
+                // It holds up the others that take the same snapshot.
+                log::warning(&format!(
+                    "Disconnecting timedout replica (full sync): {}",
+                    name(replica)
+                ));
+                self.close(index);
+            } else if matches!(state.supply, Supply::Nothing) && output.is_empty() {
                 output.buffer().push(b'\n');
                 self.flush(index);
             }
@@ -152,7 +202,7 @@ impl EventLoop {
         }
         let _all = self.engine.shards.lock_all();
         if self.engine.replicas.count() == 0 && !self.shared.aof.is_on() {
-            crate::log::notice("Replication backlog freed: no replica came for repl-backlog-ttl");
+            log::notice("Replication backlog freed: no replica came for repl-backlog-ttl");
             self.engine.stop_log();
         }
     }
@@ -185,20 +235,76 @@ fn fill(
     out: &mut Vec<u8>,
 ) -> Result<usize, ()> {
     let before = out.len();
-    if let Some(file) = &mut state.file {
-        file.by_ref().take(room as u64).read_to_end(out).map_err(drop)?;
-        if out.len() == before && room > 0 {
-            state.file = None;
-            state.replica.acknowledged_ms.store(now_ms, Ordering::Relaxed);
-            state.replica.online.store(true, Ordering::Relaxed);
+    match &mut state.supply {
+        Supply::Nothing => {}
+        Supply::File(file) => {
+            file.by_ref().take(room as u64).read_to_end(out).map_err(drop)?;
+            if out.len() == before && room > 0 {
+                state.supply = Supply::Log;
+                show_online(&state.replica, now_ms);
+                log::notice(&format!(
+                    "Synchronization with replica {} succeeded",
+                    name(&state.replica)
+                ));
+                return fill(engine, state, room, now_ms, out);
+            }
         }
-        return Ok(out.len() - before);
+        Supply::Stream(reader) => match reader.take(room, out) {
+            Taken::Bytes(_) => {}
+            Taken::Failed => {
+                log::warning(&format!(
+                    "The snapshot of replica {} has failed: its link is closed",
+                    name(&state.replica)
+                ));
+                return Err(());
+            }
+            Taken::Over => end_stream(state, now_ms),
+        },
+        Supply::Acknowledgement { came: false } => {}
+        Supply::Acknowledgement { came: true } => {
+            state.supply = Supply::Log;
+            log::notice(&format!(
+                "Synchronization with replica {} succeeded",
+                name(&state.replica)
+            ));
+            return fill(engine, state, room, now_ms, out);
+        }
+        Supply::Log if state.rdb_only => {}
+        Supply::Log => {
+            state.offset = engine.log.read(state.offset, room, out).map_err(drop)?;
+            engine.log.pin(state.replica.client, state.offset);
+        }
     }
-    if !state.replica.online.load(Ordering::Relaxed) {
-        // Its snapshot is being taken.
-        return Ok(0);
+    let filled = out.len() - before;
+    if filled > 0 {
+        state.took_ms = now_ms;
     }
-    state.offset = engine.log.read(state.offset, room, out).map_err(drop)?;
-    engine.log.pin(state.replica.client, state.offset);
-    Ok(out.len() - before)
+    Ok(filled)
+}
+
+/// A replica counts as one from here on, although it has to load its snapshot first.
+fn show_online(replica: &Replica, now_ms: i64) {
+    replica.acknowledged_ms.store(now_ms, Ordering::Relaxed);
+    replica.in_bulk.store(false, Ordering::Relaxed);
+    replica.online.store(true, Ordering::Relaxed);
+}
+
+/// All of a snapshot that was sent as it was made is with the replica's output.
+fn end_stream(state: &mut ReplicaState, now_ms: i64) {
+    show_online(&state.replica, now_ms);
+    if state.rdb_only {
+        state.supply = Supply::Log;
+        return;
+    }
+    state.supply = Supply::Acknowledgement { came: false };
+    log::notice(&format!(
+        "Streamed replica with replica {} (socket). Waiting for REPLCONF ACK from replica to enable \
+         streaming",
+        name(&state.replica)
+    ));
+}
+
+/// A replica in a line of the log.
+fn name(replica: &Replica) -> String {
+    format!("{}:{}", replica.ip, replica.port.load(Ordering::Relaxed))
 }

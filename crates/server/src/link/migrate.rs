@@ -152,7 +152,8 @@ impl Mover {
             None => self.wire.insert(Wire::open(&target)?),
         };
         wire.wait_at_most(target.timeout)?;
-        let (greeting, count) = round.greeting(wire.db.is_none(), wire.db != Some(target.db));
+        // The password may have been changed there since the last round.
+        let (greeting, count) = round.greeting(wire.db != Some(target.db));
         wire.say(&greeting)?;
         for _ in 0..count {
             if let Err(refused) = wire.hear()? {

@@ -13,9 +13,9 @@
 //! **After each batch**, in this order: the append-only file is written, as a loop does at the end of its turn;
 //! loops with replicas of our own are woken; an acknowledgement goes out when the primary asked for one.
 //!
-//! Failure: whatever goes wrong is logged, the link is closed, and a new one is tried after [`RETRY`]. What
-//! was applied stays, and the next link goes on from there. A transaction of which the end did not come is
-//! dropped with the link, and comes again from its start.
+//! Failure: whatever goes wrong is logged, the link is closed, and a new one is tried: at once, or after [`RETRY`]
+//! if this one did not last. What was applied stays, and the next link goes on from there. A transaction of which
+//! the end did not come is dropped with the link, and comes again from its start.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -41,6 +41,8 @@ use crate::log;
 const PATIENCE: Duration = Duration::from_millis(100);
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long a link lasts that was no vain attempt.
+const SETTLED_MS: i64 = 100;
 /// Time between two attempts.
 const RETRY: Duration = Duration::from_secs(1);
 /// Time between two looks whether all loops know their new part.
@@ -112,8 +114,10 @@ impl Follower {
     pub(super) fn run(mut self) {
         let engine = self.wire.engine;
         let mut down_since_ms = 0;
+        let mut pause = RETRY;
         while !engine.stopping.load(Ordering::Relaxed) {
-            let (primary, version) = engine.following.await_change(self.version, RETRY);
+            let patience = std::mem::replace(&mut pause, RETRY);
+            let (primary, version) = engine.following.await_change(self.version, patience);
             let Some(primary) = primary else {
                 self.version = version;
                 continue;
@@ -125,8 +129,12 @@ impl Follower {
                 self.version = version;
                 down_since_ms = self.wire.shared.clock.now().unix_ms;
             }
+            let began_ms = self.wire.shared.clock.now().unix_ms;
             let ended = self.attempt(&primary, down_since_ms);
             let was_linked = engine.following.is_linked();
+            let lasted_ms = self.wire.shared.clock.now().unix_ms - began_ms;
+            // A link that did its work is made anew at once.
+            pause = if was_linked && lasted_ms >= SETTLED_MS { Duration::ZERO } else { RETRY };
             if let Err(Broken::Lost(why) | Broken::Refused(why)) = &ended {
                 let what = if was_linked { "Connection with master lost" } else { "MASTER sync" };
                 log::warning(&format!("{what}: {why}"));

@@ -3,9 +3,14 @@
 //! By a file (`repl-diskless-load disabled`): the old data is served until all of the snapshot is there, and
 //! only then dropped. Straight from the connection: the old data goes first, or there was none.
 //!
+//! Beside the old data (`swapdb`): the snapshot is loaded from the connection into databases of its own, which take
+//! the place of the old ones under all locks when all is there. Meanwhile clients read the old data if it is of the
+//! same history (`async_loading`), else they are told that data is being loaded; if the load fails, the old data
+//! and its history stay in either case.
+//!
 //! While data is loaded, clients are told so (`Engine::loading`). From the moment in which the old data goes until
 //! the new one is whole, the history has a name that nobody knows, so that neither a promotion nor a replica of
-//! ours can take what is there for something it is not. A load that fails leaves an empty keyspace.
+//! ours can take what is there for something it is not. A load in place that fails leaves an empty keyspace.
 //!
 //! The append-only file is off meanwhile, and is begun anew afterwards by the loop's periodic work: what it
 //! held belonged to the old data.
@@ -23,7 +28,7 @@ use ochre_keyspace::lock::ShardId;
 use super::history::Origin;
 use super::replica::{Broken, Conversation};
 use crate::log;
-use crate::persist::load::{self, How, Twice};
+use crate::persist::load::{self, Aside, Counts, How, Twice, load_functions};
 
 /// Bytes of a snapshot that are looked at for what it says of itself.
 const HEADER: usize = 16 << 10;
@@ -36,10 +41,11 @@ pub(super) fn receive(
 ) -> Result<(), Broken> {
     let engine = talk.wire.engine;
     talk.show_incoming(Incoming { total_bytes: total, read_bytes: 0 });
-    let is_direct = match engine.live().0.settings.replica.diskless_load {
+    let mode = engine.live().0.settings.replica.diskless_load;
+    let is_direct = match mode {
         DisklessLoad::Never => false,
         DisklessLoad::WhenEmpty => is_empty(engine),
-        DisklessLoad::Always => true,
+        DisklessLoad::Swap | DisklessLoad::Always => true,
     };
     let size = total.map_or("streamed".to_owned(), |bytes| format!("{bytes} bytes"));
     let to = if is_direct { "parser" } else { "disk" };
@@ -52,7 +58,11 @@ pub(super) fn receive(
         }
         let origin = Origin::read(&ready[..]);
         let from = From::Link { ready, at: 0, over };
-        return replace(talk, from, total, (id, offset, origin.db));
+        let history = (id, offset, origin.db);
+        return match mode == DisklessLoad::Swap && !is_empty(engine) {
+            true => swap(talk, from, total, history),
+            false => replace(talk, from, total, history),
+        };
     }
     let path = PathBuf::from(format!("temp-repl-{}.rdb", std::process::id()));
     let opened = to_file(talk, &path).and_then(|()| Ok((File::open(&path)?, File::open(&path)?)));
@@ -145,6 +155,68 @@ impl Read for Source<'_, '_> {
     }
 }
 
+/// Loads a snapshot beside what there is, which it then takes the place of.
+fn swap(
+    talk: &mut Conversation<'_>,
+    from: From,
+    size: Option<u64>,
+    (id, offset, db): (String, u64, u16),
+) -> Result<(), Broken> {
+    let (engine, shared, bin) = (talk.wire.engine, talk.wire.shared, talk.wire.bin.clone());
+    let now = shared.clock.now();
+    let lazy = engine.live().0.settings.replica.lazy_flush;
+    let is_same = *talk.resumable && engine.replicas.history().id == id;
+    let loading = match is_same {
+        true => engine.loading.begin_aside(),
+        false => engine.loading.begin(now.unix_ms / 1000, size.unwrap_or(0)),
+    };
+    log::notice("MASTER <-> REPLICA sync: Loading DB in memory");
+    let aside = Aside::new(engine.shards.count());
+    let how = How { now, size, before: 0, keep_expired: true, twice: Twice::Refused };
+    let mut source = Source { talk, from, failure: None };
+    let result = match load::load_into(engine, &mut source, &how, Some(&aside)) {
+        Ok((counts, _)) => source.drain().map(|()| counts),
+        Err(why) => Err(source.failure.take().unwrap_or_else(|| failed_to_load(&why))),
+    };
+    let (fresh, functions) = aside.into_parts();
+    let counts = match result {
+        Ok(counts) => counts,
+        Err(broken) => {
+            log::notice("MASTER <-> REPLICA sync: Discarding temporary DB in background");
+            fresh.into_iter().flatten().for_each(|db| bin.free_db(db));
+            return Err(broken);
+        }
+    };
+    let _batch = engine.following.begin_batch(talk.version).ok_or(Broken::Void)?;
+    if shared.aof.is_on() {
+        shared.aof.finish(engine, now.unix_ms / 1000);
+        shared.aof.switch_off(engine);
+    }
+    log::notice("MASTER <-> REPLICA sync: Swapping active DB with loaded DB");
+    *talk.resumable = false;
+    apply::exchange(engine, (&bin, lazy), now, fresh, (id, offset, db));
+    let loaded = functions.iter().try_for_each(|source| load_functions(engine, now, source));
+    drop(loading);
+    if let Err(why) = loaded {
+        apply::empty(engine, &bin, now, lazy);
+        return Err(failed_to_load(&why));
+    }
+    *talk.resumable = true;
+    show_counts(engine, counts);
+    Ok(())
+}
+
+fn failed_to_load(why: &str) -> Broken {
+    Broken::Lost(format!("Failed trying to load the MASTER synchronization DB: {why}"))
+}
+
+fn show_counts(engine: &Engine, counts: Counts) {
+    engine.saves.change(|state| {
+        (state.loaded_keys, state.expired_keys) = (counts.keys, counts.expired);
+    });
+    log::notice("MASTER <-> REPLICA sync: Finished with success");
+}
+
 /// Puts a snapshot in the place of what there is.
 fn replace(
     talk: &mut Conversation<'_>,
@@ -172,9 +244,7 @@ fn replace(
     let mut source = Source { talk, from, failure: None };
     let result = match load::load_from(engine, &mut source, &how) {
         Ok((counts, _)) => source.drain().map(|()| counts),
-        Err(why) => Err(source.failure.take().unwrap_or_else(|| {
-            Broken::Lost(format!("Failed trying to load the MASTER synchronization DB: {why}"))
-        })),
+        Err(why) => Err(source.failure.take().unwrap_or_else(|| failed_to_load(&why))),
     };
     let counts = result.inspect_err(|_| apply::empty(engine, &bin, now, lazy))?;
     let _batch = engine.following.begin_batch(talk.version).ok_or(Broken::Void)?;
@@ -185,9 +255,6 @@ fn replace(
     }
     drop(loading);
     *talk.resumable = true;
-    engine.saves.change(|state| {
-        (state.loaded_keys, state.expired_keys) = (counts.keys, counts.expired);
-    });
-    log::notice("MASTER <-> REPLICA sync: Finished with success");
+    show_counts(engine, counts);
     Ok(())
 }

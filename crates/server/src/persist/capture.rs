@@ -10,7 +10,7 @@
 //!
 //! A key that comes in parts has its record open for as long as that takes; nothing else is written then, and
 //! what writers capture waits. The queue of copies is bounded: when the sink does not keep up, the snapshot is
-//! given up, not the server.
+//! given up, not the server. It is given up, too, over a value that the format which was asked for does not have.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,9 +21,11 @@ use ochre_keyspace::entry::{Entry, Kind};
 use ochre_keyspace::evict::AccessClock;
 use ochre_keyspace::shard::DbIndex;
 use ochre_keyspace::snapshot::{By, Capture, Ticket};
-use ochre_rdb::{Dialect, KeyMeta, PartsEncoder, ValueRef, encode_key};
+use ochre_rdb::{KeyMeta, PartsEncoder, ValueRef, encode_key, head_foreign_to};
 use ochre_types::capture::Part;
 use ochre_types::value::{Value, packed_hash, packed_set, packed_zset};
+
+use super::Form;
 
 /// Bytes of a copy before its key.
 const HEAD: usize = 22;
@@ -31,6 +33,9 @@ const HEAD: usize = 22;
 const RUN_BYTES: usize = 128 << 10;
 /// Values that are not copied after which a run is full.
 const RUN_SHARED: usize = 1024;
+
+/// Bytes of a key's name that a message shows.
+const KEY_SHOWN: usize = 128;
 
 /// Copies of one database that follow one another.
 #[derive(Debug)]
@@ -60,6 +65,8 @@ struct SharedValue {
 pub(super) struct Encoded {
     pub(super) db: DbIndex,
     pub(super) bytes: Vec<u8>,
+    /// Keys that they begin.
+    pub(super) keys: u64,
 }
 
 /// See the module's head.
@@ -68,7 +75,9 @@ pub(super) struct Records {
     queue: Mutex<Queue>,
     /// Only the thread that saves locks it.
     parts: Mutex<Parts>,
-    dialect: Dialect,
+    form: Form,
+    /// Why the snapshot was given up, when that is for a value.
+    refusal: Mutex<Option<String>>,
     clock: AccessClock,
     /// Whether access clocks are written: an eviction policy uses them.
     with_access: bool,
@@ -94,7 +103,7 @@ impl Parts {
     /// Appends to the records of a database.
     fn write(&mut self, db: DbIndex, write: impl FnOnce(&mut Vec<u8>)) {
         if self.encoded.last().is_none_or(|last| last.db != db) {
-            self.encoded.push(Encoded { db, bytes: Vec::new() });
+            self.encoded.push(Encoded { db, bytes: Vec::new(), keys: 0 });
         }
         if let Some(last) = self.encoded.last_mut() {
             write(&mut last.bytes);
@@ -104,7 +113,7 @@ impl Parts {
 
 impl Records {
     pub(super) fn new(
-        dialect: Dialect,
+        form: Form,
         clock: AccessClock,
         with_access: bool,
         limit_bytes: usize,
@@ -112,7 +121,8 @@ impl Records {
         Self {
             queue: Mutex::default(),
             parts: Mutex::default(),
-            dialect,
+            form,
+            refusal: Mutex::default(),
             clock,
             with_access,
             limit_bytes,
@@ -150,6 +160,30 @@ impl Records {
         drop((runs, std::mem::take(&mut *self.parts())));
     }
 
+    /// Why the snapshot was given up, when that is for a value.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives the snapshot up over a key of a type that the format does not have.
+    fn refuse(&self, key: &[u8], format: &str, what: &str) {
+        self.give_up();
+        let mut refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        refusal.get_or_insert_with(|| {
+            let key = String::from_utf8_lossy(&key[..key.len().min(KEY_SHOWN)]).into_owned();
+            format!("save-format {format} has no form for key '{key}' of type {what}")
+        });
+    }
+
+    /// Appends a key's record, unless the format has no form for its value.
+    fn encode_one(&self, out: &mut Vec<u8>, key: &[u8], value: ValueRef<'_>, meta: &KeyMeta) {
+        let dialect = &self.form.dialect;
+        match (self.form.strict, value.foreign_to(dialect)) {
+            (Some(format), Some(what)) => self.refuse(key, format, what),
+            _ => encode_key(out, key, value, meta, dialect),
+        }
+    }
+
     /// Whether the snapshot was given up.
     pub(super) fn is_given_up(&self) -> bool {
         self.given_up.load(Ordering::Relaxed)
@@ -167,17 +201,19 @@ impl Records {
 
     fn encode(&self, run: &Run) -> Encoded {
         let mut bytes = Vec::with_capacity(run.copies.len());
+        let mut keys = run.shared.len();
         let mut rest = run.copies.as_slice();
         while let Some((copy, after)) = Copy::split(rest) {
             let meta = self.meta(copy.expiry, copy.access);
             let value = value_ref(&Stored::Inline(copy.kind, copy.value));
-            encode_key(&mut bytes, copy.key, value, &meta, &self.dialect);
+            self.encode_one(&mut bytes, copy.key, value, &meta);
             rest = after;
+            keys += 1;
         }
         for SharedValue { key, meta, value } in &run.shared {
-            encode_key(&mut bytes, key, ValueRef::from(value), meta, &self.dialect);
+            self.encode_one(&mut bytes, key, ValueRef::from(value), meta);
         }
-        Encoded { db: run.db, bytes }
+        Encoded { db: run.db, bytes, keys: keys as u64 }
     }
 }
 
@@ -276,11 +312,16 @@ impl Capture for Records {
     }
 
     fn begin(&self, key: &Ticket) {
+        if let Some(format) = self.form.strict
+            && let Some(what) = head_foreign_to(&key.head, &self.form.dialect)
+        {
+            return self.refuse(&key.key, format, what);
+        }
         let mut parts = self.parts();
         let meta = self.meta(key.expiry, key.access);
         let mut open = None;
         parts.write(key.db, |out| {
-            open = Some(PartsEncoder::begin(out, &key.key, &key.head, &meta, &self.dialect));
+            open = Some(PartsEncoder::begin(out, &key.key, &key.head, &meta, &self.form.dialect));
         });
         parts.open = open.map(|encoder| (key.db, encoder));
     }

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ochre_base::clock::Now;
@@ -20,6 +21,7 @@ use ochre_keyspace::snapshot::{self, Capture, Walker};
 use ochre_rdb::{IoSink, RdbWriter};
 
 use super::capture::Records;
+use super::{Form, Reader};
 use crate::clock::Clock;
 use crate::host::reason;
 use crate::log;
@@ -32,6 +34,8 @@ const QUEUE_SHARE: usize = 8;
 const SYNC_EVERY: u64 = 4 << 20;
 /// Time between two looks whether a snapshot that was given up has ended.
 const CANCEL_STEP: Duration = Duration::from_millis(2);
+/// Longest time without a look at whether a waiting snapshot is still wanted.
+const WAIT_STEP: Duration = Duration::from_millis(10);
 /// Room of the writer.
 const BUFFER: usize = 256 << 10;
 
@@ -41,7 +45,7 @@ pub(crate) fn save(
     now: &dyn Fn() -> Now,
     background: bool,
 ) -> Result<(), String> {
-    let cut = Cut::take(engine, now(), || ());
+    let cut = Cut::take_for(Reader::File, engine, now(), || ());
     save_cut(engine, cut, now, background)
 }
 
@@ -78,8 +82,8 @@ fn save_cut(
     }
 }
 
-/// Takes a snapshot into any file; gives the count of changes at the cut. `at_cut` runs while all locks are
-/// held.
+/// Takes a snapshot into a file that is the base of an append-only file, or for a replica; gives the count of
+/// changes at the cut. `at_cut` runs while all locks are held.
 pub(super) fn write(
     engine: &'static Engine,
     settings: &Settings,
@@ -88,14 +92,43 @@ pub(super) fn write(
     is_aof_base: bool,
     at_cut: impl FnOnce(),
 ) -> io::Result<u64> {
-    Cut::take(engine, now, at_cut).write(engine, settings, path, is_aof_base)
+    let reader = if is_aof_base { Reader::AofBase } else { Reader::Replica };
+    Cut::take_for(reader, engine, now, at_cut).write(engine, settings, path, is_aof_base)
+}
+
+/// Takes a snapshot into a file that goes elsewhere. The right to do so was claimed. It names no history: a
+/// server that is restored from it begins one of its own, and must not be taken for this one.
+pub(super) fn write_aside(engine: &'static Engine, path: &Path, now: Now) -> io::Result<()> {
+    let settings = &engine.live().0.settings;
+    let mut cut = Cut::take_for(Reader::File, engine, now, || ());
+    cut.origin = None;
+    cut.write(engine, settings, path, false).map(drop)
 }
 
 /// Keys and expiries of each database at the cut.
 type Sizes = BTreeMap<DbIndex, (u64, u64)>;
 
+/// Where a snapshot is written to.
+pub(super) trait Target: Write {
+    /// Called now and then, so that what is written does not pile up somewhere.
+    fn settle(&self) -> io::Result<()>;
+
+    /// What to say when it does not keep up.
+    fn too_slow(&self) -> &'static str;
+}
+
+impl Target for BufWriter<File> {
+    fn settle(&self) -> io::Result<()> {
+        self.get_ref().sync_data()
+    }
+
+    fn too_slow(&self) -> &'static str {
+        "the disk is too slow for the writes"
+    }
+}
+
 /// A snapshot that has begun: from here on it has to be walked to its end, whatever happens.
-struct Cut {
+pub(super) struct Cut {
     records: Arc<Records>,
     walker: Walker,
     clock: Clock,
@@ -105,6 +138,7 @@ struct Cut {
     /// The count of changes.
     dirty: u64,
     now: Now,
+    form: Form,
     origin: Option<Origin>,
 }
 
@@ -117,8 +151,13 @@ struct Origin {
 }
 
 impl Cut {
+    /// Begins a snapshot for a replica; `at_cut` runs while all locks are held.
+    pub(super) fn take(engine: &'static Engine, now: Now, at_cut: impl FnOnce()) -> Self {
+        Self::take_for(Reader::Replica, engine, now, at_cut)
+    }
+
     /// Begins a snapshot; `at_cut` runs while all locks are held.
-    fn take(engine: &'static Engine, now: Now, at_cut: impl FnOnce()) -> Self {
+    fn take_for(reader: Reader, engine: &'static Engine, now: Now, at_cut: impl FnOnce()) -> Self {
         let live = engine.live().0;
         let settings = &live.settings;
         let clock = AccessClock {
@@ -129,7 +168,8 @@ impl Cut {
         };
         let limit = (ochre_base::memory::used() / QUEUE_SHARE).max(QUEUE_MIN);
         let with_access = settings.maxmemory > 0 && live.policy.uses_access();
-        let records = Arc::new(Records::new(super::dialect(settings), clock, with_access, limit));
+        let form = Form::of(settings, reader);
+        let records = Arc::new(Records::new(form, clock, with_access, limit));
         let sizes = sizes(engine);
         let capture: Arc<dyn Capture> = Arc::clone(&records) as Arc<dyn Capture>;
         let mut origin = None;
@@ -144,7 +184,7 @@ impl Cut {
             engine.all_stats().dirty
         });
         let cut_ns = clock.ticks_ns() - began_ns;
-        Self { records, walker, clock, cut_ns, sizes, dirty, now, origin }
+        Self { records, walker, clock, cut_ns, sizes, dirty, now, form, origin }
     }
 
     /// Walks it to its end, into a file; gives the count of changes at the cut.
@@ -163,25 +203,43 @@ impl Cut {
                 return Err(error);
             }
         };
-        let sink = IoSink(BufWriter::with_capacity(BUFFER, file));
-        let mut writer = RdbWriter::new(sink, super::dialect(settings), settings.rdb_checksum);
-        self.walk(engine, settings, is_aof_base, &mut writer)?;
-        let mut buffer = writer.finish()?.0;
+        let dirty = self.dirty;
+        let buffer = BufWriter::with_capacity(BUFFER, file);
+        let mut buffer = self.write_to(engine, settings, buffer, is_aof_base)?;
         buffer.flush()?;
         buffer.get_ref().sync_all()?;
-        Ok(self.dirty)
+        Ok(dirty)
     }
 
-    fn walk(
+    /// Walks it to its end, into `target`, which is given back.
+    pub(super) fn write_to<T: Target>(
+        self,
+        engine: &'static Engine,
+        settings: &Settings,
+        target: T,
+        is_aof_base: bool,
+    ) -> io::Result<T> {
+        let sink = IoSink(target);
+        let mut writer = RdbWriter::new(sink, self.form.dialect, settings.rdb_checksum);
+        self.walk(engine, settings, is_aof_base, &mut writer)?;
+        Ok(writer.finish()?.0)
+    }
+
+    /// What was captured so far; it tells when the snapshot was given up.
+    pub(super) fn records(&self) -> Arc<Records> {
+        Arc::clone(&self.records)
+    }
+
+    fn walk<T: Target>(
         &self,
         engine: &'static Engine,
         settings: &Settings,
         is_aof_base: bool,
-        writer: &mut RdbWriter<IoSink<BufWriter<File>>>,
+        writer: &mut RdbWriter<IoSink<T>>,
     ) -> io::Result<()> {
         let records = &self.records;
         let origin = self.origin.as_ref().filter(|_| !is_aof_base);
-        let mut result = header(engine, settings, self.now, (is_aof_base, origin), writer);
+        let mut result = header(engine, self.form, self.now, (is_aof_base, origin), writer);
         let (mut current, mut synced) = (None, 0);
         let holds = self.walker.walk(&engine.shards, &|| self.clock.ticks_ns(), || {
             if engine.saves.is_cancelled() {
@@ -190,13 +248,14 @@ impl Cut {
             if result.is_err() || records.is_given_up() {
                 return records.discard();
             }
-            result = drain(records, &self.sizes, &mut current, writer);
+            result = drain(records, &self.sizes, &mut current, writer)
+                .map(|keys| wait_after(engine, keys));
             if result.is_ok()
                 && settings.rdb_incremental_fsync
                 && writer.written() - synced > SYNC_EVERY
             {
                 synced = writer.written();
-                result = writer.sink().0.get_ref().sync_data();
+                result = writer.sink().0.settle();
             }
             if result.is_err() {
                 records.give_up();
@@ -213,12 +272,20 @@ impl Cut {
             snapshot::LONG_NS / 1000,
         ));
         result?;
-        if records.is_given_up() {
+        if records.is_given_up() && records.refusal().is_none() {
             let cancelled = engine.saves.is_cancelled();
-            let why = if cancelled { "cancelled" } else { "the disk is too slow for the writes" };
+            let why = if cancelled { "cancelled" } else { writer.sink().0.too_slow() };
             return Err(io::Error::other(why));
         }
-        drain(records, &self.sizes, &mut current, writer)
+        wait_after(engine, drain(records, &self.sizes, &mut current, writer)?);
+        if engine.saves.is_cancelled() {
+            return Err(io::Error::other("cancelled"));
+        }
+        // What is refused may be among the last records.
+        match records.refusal() {
+            Some(why) => Err(io::Error::other(why)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -226,8 +293,9 @@ impl Cut {
 pub(super) fn empty(engine: &'static Engine, path: &Path, now: Now) -> io::Result<()> {
     let settings = &engine.live().0.settings;
     let sink = IoSink(BufWriter::new(File::create(path)?));
-    let mut writer = RdbWriter::new(sink, super::dialect(settings), settings.rdb_checksum);
-    header(engine, settings, now, (true, None), &mut writer)?;
+    let form = Form::of(settings, Reader::AofBase);
+    let mut writer = RdbWriter::new(sink, form.dialect, settings.rdb_checksum);
+    header(engine, form, now, (true, None), &mut writer)?;
     let mut buffer = writer.finish()?.0;
     buffer.flush()?;
     buffer.get_ref().sync_all()
@@ -249,14 +317,14 @@ fn sizes(engine: &Engine) -> Sizes {
 
 fn header(
     engine: &Engine,
-    settings: &Settings,
+    form: Form,
     now: Now,
     (is_aof_base, origin): (bool, Option<&Origin>),
-    writer: &mut RdbWriter<IoSink<BufWriter<File>>>,
+    writer: &mut RdbWriter<IoSink<impl Write>>,
 ) -> io::Result<()> {
     let (ctime, used) = ((now.unix_ms / 1000).to_string(), ochre_base::memory::used().to_string());
     let mut facts: Vec<(&[u8], &[u8])> = vec![
-        (settings.compat.version_fact().as_bytes(), settings.compat.server_version().as_bytes()),
+        (form.server.version_fact().as_bytes(), form.server.server_version().as_bytes()),
         (b"redis-bits", b"64"),
         (b"ctime", ctime.as_bytes()),
         (b"used-mem", used.as_bytes()),
@@ -279,8 +347,9 @@ fn drain(
     records: &Records,
     sizes: &Sizes,
     current: &mut Option<DbIndex>,
-    writer: &mut RdbWriter<IoSink<BufWriter<File>>>,
-) -> io::Result<()> {
+    writer: &mut RdbWriter<IoSink<impl Write>>,
+) -> io::Result<u64> {
+    let mut keys = 0;
     for run in records.drain() {
         if *current != Some(run.db) {
             let (keys, expires) = sizes.get(&run.db).copied().unwrap_or_default();
@@ -288,8 +357,30 @@ fn drain(
             *current = Some(run.db);
         }
         writer.records(&run.bytes)?;
+        keys += run.keys;
     }
-    Ok(())
+    Ok(keys)
+}
+
+/// Waits after so many keys as `rdb-key-save-delay` asks: for tests of what happens during a snapshot.
+fn wait_after(engine: &Engine, keys: u64) {
+    for key in 1..=keys {
+        let delay = engine.live().0.settings.key_save_delay;
+        let mut left = match delay {
+            0 => return,
+            1.. => Duration::from_micros(delay.unsigned_abs()),
+            _ if key % delay.unsigned_abs() == 0 => Duration::from_micros(1),
+            _ => Duration::ZERO,
+        };
+        while !left.is_zero() {
+            if engine.saves.is_cancelled() || engine.stopping.load(Ordering::Relaxed) {
+                return;
+            }
+            let step = left.min(WAIT_STEP);
+            std::thread::sleep(step);
+            left -= step;
+        }
+    }
 }
 
 /// Takes a snapshot on a thread of its own. Its cut is taken at once, unless the calling thread holds locks.
@@ -300,7 +391,8 @@ pub(crate) fn in_background(
 ) -> io::Result<()> {
     let thread = std::thread::Builder::new().name("snapshot".into());
     let began_s = now().unix_ms / 1000;
-    let cut = (!holds_locks).then(|| Cut::take(engine, now(), || ()));
+    engine.saves.change(|state| state.is_background = true);
+    let cut = (!holds_locks).then(|| Cut::take_for(Reader::File, engine, now(), || ()));
     // A thread that cannot be had takes its closure with it: what was cut is then walked here.
     let begun = cut.as_ref().map(|cut| (Arc::clone(&cut.records), cut.walker.clone()));
     let result = thread.spawn(move || {

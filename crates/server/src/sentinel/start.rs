@@ -20,6 +20,7 @@ use crate::boot::{Disk, REPORTED_AS, check_users, fatal, prepare};
 use crate::clock::Clock;
 use crate::host::reason;
 use crate::log;
+use crate::serve::show_logo;
 use crate::supervise::Manager;
 
 /// The port of a sentinel.
@@ -151,6 +152,9 @@ fn serve(config: Config, loaded: &Loaded) -> Result<(), String> {
     let pid_file = settings.pidfile.or(background.then(|| background::DEFAULT_PID_FILE.into()));
     let pid_file = pid_file.and_then(|path| PidFile::write(&path));
     log::notice(&format!("Running mode=sentinel, port={port}."));
+    if settings.always_show_logo {
+        show_logo("sentinel", i64::from(port));
+    }
     let result = Driver::new(clock, config, machine).and_then(|driver| {
         manager.ready();
         driver.run()

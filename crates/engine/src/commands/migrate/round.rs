@@ -169,9 +169,9 @@ impl Round {
     }
 
     /// What is sent first, and how many commands that are.
-    pub fn greeting(&self, login: bool, select: bool) -> (Vec<u8>, usize) {
+    pub fn greeting(&self, select: bool) -> (Vec<u8>, usize) {
         let (mut out, mut count) = (Vec::new(), 0);
-        if let Some(who) = self.target.login.as_ref().filter(|_| login) {
+        if let Some(who) = &self.target.login {
             match &who.user {
                 Some(user) => write_command(&mut out, &[b"AUTH", user, &who.password]),
                 None => write_command(&mut out, &[b"AUTH", &who.password]),

@@ -18,7 +18,8 @@ use crate::failover::show_primary;
 use crate::mailbox::Message;
 use crate::registry::Row;
 use crate::replicas::{AckWait, Replica};
-use crate::session::{Blocked, FLAG_BLOCKED, FLAG_REPLICA, ReplicaState};
+use crate::session::{Blocked, FLAG_BLOCKED, FLAG_REPLICA, ReplicaState, Supply};
+use crate::transfer::SyncRequest;
 use crate::turn::Turn;
 
 const NO_LINK: ReplyError =
@@ -94,10 +95,15 @@ fn begin(turn: &mut Turn<'_>, announces: bool) -> Result {
     turn.engine.replicas.full.fetch_add(1, Ordering::Relaxed);
     let epoch = turn.engine.replicas.epoch();
     become_replica(turn, None, announces, epoch)?;
-    let client = (turn.lp.index, turn.session.id());
+    let request = SyncRequest {
+        event_loop: turn.lp.index,
+        client: turn.session.id(),
+        announces,
+        takes_stream: turn.session.replica_says.eof,
+    };
     turn.engine
         .host
-        .send_snapshot(turn.engine, client, announces)
+        .send_snapshot(turn.engine, request)
         .map_err(|_| ReplyError::fixed("ERR Unable to perform background save"))
 }
 
@@ -123,14 +129,19 @@ fn become_replica(
         ip: says.ip.clone().unwrap_or(ip),
         port: says.port.into(),
         online: from.is_some().into(),
+        in_bulk: false.into(),
         acknowledged: offset.into(),
         synced: 0.into(),
         acknowledged_ms: turn.lp.now.unix_ms.into(),
         acknowledges,
     });
+    let rdb_only = says.rdb_only;
+    let supply = if from.is_some() { Supply::Log } else { Supply::Nothing };
     info.set_flag(FLAG_REPLICA, true);
     turn.engine.replicas.add(Arc::clone(&replica));
-    turn.session.replica = Some(Box::new(ReplicaState { replica, offset, epoch, file: None }));
+    let took_ms = turn.lp.now.unix_ms;
+    let state = ReplicaState { replica, offset, epoch, supply, took_ms, rdb_only };
+    turn.session.replica = Some(Box::new(state));
     turn.lp.new_replicas.push(id);
     Ok(())
 }
@@ -151,6 +162,7 @@ pub(super) fn replconf(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Resul
             says.ip = Some(String::from_utf8_lossy(value).into_owned());
         } else if is(word, "capa") {
             says.psync2 |= is(value, "psync2");
+            says.eof |= is(value, "eof");
         } else if is(word, "ack") {
             // Not a request: it gets no reply.
             (is_silent, acknowledged) = (true, number);
@@ -160,7 +172,9 @@ pub(super) fn replconf(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Resul
             // To a replica, in its primary's stream: the link's thread answers.
             is_silent = true;
             turn.session.ack_wanted = turn.lp.applies;
-        } else if is(word, "version") || is(word, "rdb-only") {
+        } else if is(word, "rdb-only") {
+            says.rdb_only = parse_i64(value).is_some_and(|number| number != 0);
+        } else if is(word, "version") {
             // Nothing depends on it.
         } else {
             let word = String::from_utf8_lossy(word);
@@ -175,9 +189,12 @@ pub(super) fn replconf(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Resul
     Ok(())
 }
 
-fn acknowledge(turn: &Turn<'_>, offset: Option<u64>, synced: Option<u64>) {
-    let Some(state) = &turn.session.replica else { return };
+fn acknowledge(turn: &mut Turn<'_>, offset: Option<u64>, synced: Option<u64>) {
+    let Some(state) = &mut turn.session.replica else { return };
     let Some(offset) = offset else { return };
+    if let Supply::Acknowledgement { came } = &mut state.supply {
+        *came = true;
+    }
     state.replica.acknowledged.fetch_max(offset, Ordering::Relaxed);
     if let Some(synced) = synced {
         state.replica.synced.fetch_max(synced, Ordering::Relaxed);

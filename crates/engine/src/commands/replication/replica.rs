@@ -7,6 +7,7 @@ use ochre_base::num::parse_i64;
 use ochre_command::args::is;
 use ochre_command::{ReplyError, Result};
 
+use crate::execute;
 use crate::failover::show_primary;
 use crate::following::{LinkState, Primary};
 use crate::mailbox::Message;
@@ -15,14 +16,22 @@ use crate::replicas::Replica;
 use crate::turn::Turn;
 
 pub(super) fn replicaof(turn: &mut Turn<'_>, args: &[&[u8]], _row: &Row) -> Result {
-    if turn.held.as_ref().is_some_and(|held| held.ids().next().is_some()) {
-        // It would wait for the link's thread, which may wait for these locks.
-        return Err(ReplyError::fixed(
-            "ERR REPLICAOF is not possible in a transaction with commands on keys",
-        ));
+    let Some(mut locked) = turn.held.take() else { return change_role(turn, args) };
+    let has_keys = locked.ids().next().is_some();
+    if has_keys {
+        // The change waits for the link's thread, which may wait for these locks. So the transaction is one
+        // before it and another one behind it, as its effects have to be: they are of different histories.
+        execute::conclude_transaction(turn, &mut locked);
     }
-    // Locks of nothing; what follows takes all of them.
-    drop(turn.held.take());
+    drop(locked);
+    let result = change_role(turn, args);
+    if has_keys {
+        turn.held = Some(turn.engine.shards.lock_all());
+    }
+    result
+}
+
+fn change_role(turn: &mut Turn<'_>, args: &[&[u8]]) -> Result {
     let target = match (is(args[1], "no"), is(args[2], "one")) {
         (true, true) => None,
         _ => Some(primary(turn, args)?),

@@ -8,6 +8,7 @@ use ochre_types::value::Value;
 use super::*;
 use crate::ValueRef;
 use crate::dump::{dump, restore};
+use crate::record::head_foreign_to;
 use crate::tests::{DIALECTS, facts, loaded, samples, with_footer};
 
 /// A value in parts as a payload for RESTORE; none when it is only saved whole.
@@ -45,6 +46,27 @@ fn parts_make_the_same_value() {
         }
     }
     assert!(in_parts > 100);
+}
+
+/// What a format lacks is the same for a value that is saved whole and one that comes in parts.
+#[test]
+fn what_a_format_lacks() {
+    let (mut in_parts, mut lacking) = (0, 0);
+    for (name, mut value) in samples() {
+        let expires = ValueRef::from(&value).has_field_expiry();
+        for dialect in DIALECTS {
+            let older = dialect.version() < Dialect::REDIS_8.version();
+            let whole = ValueRef::from(&value).foreign_to(&dialect);
+            assert_eq!(whole.is_some(), expires && older, "{name} {dialect:?}");
+            lacking += usize::from(whole.is_some());
+            if let Some(head) = value.begin_capture() {
+                in_parts += 1;
+                assert_eq!(head_foreign_to(&head, &dialect), whole, "{name} {dialect:?}");
+                while !value.capture_step().is_last {}
+            }
+        }
+    }
+    assert!(in_parts > 50 && lacking > 5, "{in_parts} {lacking}");
 }
 
 /// Many pending entries, of consumers, of nobody, and of the consumer without a name.

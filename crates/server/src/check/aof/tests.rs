@@ -49,7 +49,7 @@ fn one_piece() {
     let path = folder.write("a.aof", &[PING, MULTI, PING, EXEC]);
     let (good, text) = tool(&[], &path, "");
     assert!(good && text.contains("Start checking Old-Style AOF"), "{text}");
-    assert!(text.contains("size=57, ok_up_to=57, ok_up_to_line=12, diff=0"), "{text}");
+    assert!(text.contains("size=57, ok_up_to=57, ok_up_to_line=13, diff=0"), "{text}");
     assert!(!tool(&["--fix"], &folder.0.join("none"), "").0);
     assert!(tool(&["--fox"], &path, "").1.starts_with("Usage: ochre-check-aof"));
     assert!(tool(&["--truncate-to-timestamp", "x"], &path, "").1.contains("Invalid timestamp"));

@@ -100,23 +100,28 @@ impl Aof {
         engine: &'static Engine,
         now: &dyn Fn() -> Now,
     ) -> Result<(), String> {
-        if !self.is_on() {
-            return Err("the append-only file is off".to_owned());
-        }
-        let settings = &engine.live().0.settings;
-        {
+        let (live, was_on) = (engine.live().0, self.is_on());
+        let settings = &live.settings;
+        if was_on {
             let _all = engine.shards.lock_all();
             self.on.store(false, Ordering::Release);
             engine.stop_log();
         }
         let (folder, manifest) = {
-            let state = self.state();
+            let mut state = self.state();
+            if !was_on {
+                state.folder.clone_from(&settings.append_folder);
+                state.stem.clone_from(&settings.append_name);
+                state.manifest = read_manifest(&state.manifest_path())?;
+            }
             (state.folder.clone(), state.manifest.clone())
         };
         let bytes = sizes(&folder, &manifest).iter().sum();
         let loading = engine.loading.begin(now().unix_ms / 1000, bytes);
         let result = read_all(engine, &folder, &manifest, settings, now, None);
-        self.begin(engine);
+        if was_on {
+            self.begin(engine);
+        }
         drop(loading);
         result
     }
@@ -150,6 +155,7 @@ fn find_manifest(state: &mut State) -> Result<bool, String> {
     let path = state.manifest_path();
     if path.exists() {
         state.manifest = read_manifest(&path)?;
+        finish_take_over(state)?;
         return Ok(true);
     }
     let old = Path::new(&state.stem);
@@ -167,6 +173,20 @@ fn find_manifest(state: &mut State) -> Result<bool, String> {
     take_over().map_err(|error| format!("Can't take over the old AOF file: {}", reason(&error)))?;
     log::notice("Successfully migrated an old-style AOF into the folder of append-only files");
     Ok(true)
+}
+
+/// When the manifest names the old file, but it still lies beside the folder, the process ended between writing the
+/// one and moving the other.
+fn finish_take_over(state: &State) -> Result<(), String> {
+    let (old, moved) = (Path::new(&state.stem), state.folder.join(&state.stem));
+    let named = state.manifest.base.as_ref().is_some_and(|base| base.name == state.stem);
+    if !named || moved.exists() || !old.is_file() {
+        return Ok(());
+    }
+    std::fs::rename(old, moved)
+        .map_err(|error| format!("Can't take over the old AOF file: {}", reason(&error)))?;
+    log::notice("Finished the migration of an old-style AOF that was interrupted");
+    Ok(())
 }
 
 /// A manifest on disk.
@@ -336,8 +356,9 @@ fn run(runner: &mut Replay, bytes: &mut [u8]) -> Result<(), String> {
     let replies = runner.take_replies();
     if let Some(unknown) = find(&replies, b"-ERR unknown command") {
         let text = String::from_utf8_lossy(&replies[unknown + 1..]);
-        let line = text.lines().next().unwrap_or_default().to_owned();
-        return Err(format!("Unknown command reading the append only file: {line}"));
+        let line = text.lines().next().unwrap_or_default();
+        let name = line.split('\'').nth(1).unwrap_or(line);
+        return Err(format!("Unknown command '{name}' reading the append only file"));
     }
     if done.broken || done.consumed != bytes.len() {
         return Err(

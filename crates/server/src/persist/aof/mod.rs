@@ -22,7 +22,7 @@
 pub(crate) mod candidates;
 pub(crate) mod load;
 pub(crate) mod recover;
-pub(super) mod rewrite;
+pub(crate) mod rewrite;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

@@ -9,7 +9,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use ochre_aof::manifest::Manifest;
 use ochre_base::clock::Now;
+use ochre_config::Settings;
 use ochre_engine::engine::Engine;
 
 use super::{Aof, PIN, State, open_increment, write_pending};
@@ -27,12 +29,51 @@ fn select(state: &mut State, db: u16) -> io::Result<()> {
     Ok(())
 }
 
+impl State {
+    /// The folder, and the manifest that lies in it, of an append-only file that is off.
+    fn take_manifest(&mut self, settings: &Settings) -> io::Result<()> {
+        self.folder.clone_from(&settings.append_folder);
+        self.stem.clone_from(&settings.append_name);
+        std::fs::create_dir_all(&self.folder)?;
+        let known = std::fs::read_to_string(self.manifest_path()).ok();
+        self.manifest = known.and_then(|text| Manifest::parse(&text).ok()).unwrap_or_default();
+        Ok(())
+    }
+
+    /// Removes the files that were replaced.
+    fn forget_history(&mut self) -> io::Result<()> {
+        for gone in std::mem::take(&mut self.manifest.history) {
+            // A file that cannot be removed is listed no more, and harms nothing.
+            drop(std::fs::remove_file(self.folder.join(gone.name)));
+            fault::point();
+        }
+        self.write_manifest()
+    }
+}
+
+/// What becomes of the append-only file with a rewrite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It is written, from the cut on if it is off until then.
+    Written,
+    /// It stays off if it is: there is a new base, and nothing behind it.
+    Off,
+}
+
 impl Aof {
     /// Rewrites the files, or writes the first ones when the append-only file has just been switched on. The
     /// right to take a snapshot was claimed (`Saves::begin`).
-    pub(crate) fn rewrite(&'static self, engine: &'static Engine, now: &dyn Fn() -> Now) {
+    pub(crate) fn rewrite(
+        &'static self,
+        engine: &'static Engine,
+        after: After,
+        now: &dyn Fn() -> Now,
+    ) {
         fault::arm();
-        let result = self.try_rewrite(engine, now());
+        let result = match (self.is_on(), after) {
+            (false, After::Off) => self.write_base(engine, now()),
+            _ => self.try_rewrite(engine, now()),
+        };
         let ended_s = now().unix_ms / 1000;
         engine.saves.rewrite_ended(ended_s, result.is_ok());
         match result {
@@ -43,19 +84,42 @@ impl Aof {
         }
     }
 
+    /// BGREWRITEAOF while the append-only file is off: a base that replaces what there is.
+    fn write_base(&'static self, engine: &'static Engine, now: Now) -> io::Result<()> {
+        let live = engine.live().0;
+        let settings = &live.settings;
+        let base = {
+            let mut state = self.state();
+            state.take_manifest(settings)?;
+            state.manifest.next_base(&state.stem)
+        };
+        let temporary = format!("temp-rewriteaof-bg-{}.aof", std::process::id());
+        let temporary = Path::new(&temporary);
+        let written = save::write(engine, settings, temporary, now, true, || ());
+        let result = written.and_then(|_| {
+            let mut state = self.state();
+            std::fs::rename(temporary, state.folder.join(&base.name))?;
+            state.sync_folder()?;
+            let after_all = state.manifest.last_increment() + 1;
+            state.manifest.replace_base(base, after_all);
+            state.write_manifest()?;
+            state.forget_history()
+        });
+        if result.is_err() {
+            // What is left of the attempt; the error that is reported is the first one.
+            drop(std::fs::remove_file(temporary));
+        }
+        result
+    }
+
     fn try_rewrite(&'static self, engine: &'static Engine, now: Now) -> io::Result<()> {
         let live = engine.live().0;
         let settings = &live.settings;
         let is_first = !self.is_on();
         let (base, path, next, name) = {
             let mut state = self.state();
-            state.folder.clone_from(&settings.append_folder);
-            state.stem.clone_from(&settings.append_name);
-            std::fs::create_dir_all(&state.folder)?;
             if is_first {
-                let known = std::fs::read_to_string(state.manifest_path()).ok();
-                let known = known.and_then(|text| ochre_aof::manifest::Manifest::parse(&text).ok());
-                state.manifest = known.unwrap_or_default();
+                state.take_manifest(settings)?;
             }
             let base = state.manifest.next_base(&state.stem);
             let stem = state.stem.clone();
@@ -106,12 +170,7 @@ impl Aof {
             state.write_manifest()?;
             state.other_bytes = std::fs::metadata(&path)?.len();
             state.base_bytes = state.size();
-            for gone in std::mem::take(&mut state.manifest.history) {
-                // A file that cannot be removed is listed no more, and harms nothing.
-                drop(std::fs::remove_file(state.folder.join(gone.name)));
-                fault::point();
-            }
-            state.write_manifest()
+            state.forget_history()
         });
         if result.is_err() {
             // What is left of the attempt; the error that is reported is the first one.

@@ -13,6 +13,7 @@
 //! or empties it. Files are only read. Data must not be lost by serving an empty keyspace and then saving that
 //! over the file.
 
+mod aside;
 mod pace;
 mod parallel;
 
@@ -33,6 +34,7 @@ use ochre_keyspace::shard::{DbIndex, Shard};
 use ochre_rdb::{Family, Item, LoadError, Loaded, Piece, RdbReader, ReadOptions, Records};
 use ochre_types::limits::Limits;
 
+pub(crate) use self::aside::Aside;
 pub(crate) use self::pace::Pace;
 use self::parallel::{Feeder, Load, with_workers};
 use crate::host::reason;
@@ -145,6 +147,16 @@ pub(crate) fn load_from<R: Read>(
     read: R,
     how: &How,
 ) -> Result<(Counts, (Vec<u8>, R)), String> {
+    load_into(engine, read, how, None)
+}
+
+/// The same, into the keyspace or beside it.
+pub(crate) fn load_into<R: Read>(
+    engine: &'static Engine,
+    read: R,
+    how: &How,
+    aside: Option<&Aside>,
+) -> Result<(Counts, (Vec<u8>, R)), String> {
     let live = engine.live().0;
     let options = ReadOptions {
         limits: live.limits,
@@ -155,6 +167,7 @@ pub(crate) fn load_from<R: Read>(
     let mut reader = RdbReader::new(read, options).map_err(|error| error.to_string())?;
     let decoder = Decoder {
         engine,
+        aside,
         how,
         family: reader.family(),
         limits: live.limits,
@@ -221,7 +234,10 @@ where
                 }
                 batch = Batch::new(db);
             }
-            Piece::Item(Item::Function(source)) => load_functions(engine, how.now, &source)?,
+            Piece::Item(Item::Function(source)) => match decoder.aside {
+                Some(aside) => aside.keep_function(source),
+                None => load_functions(engine, how.now, &source)?,
+            },
             Piece::Item(item) => fact(engine, how.now, reader.family(), item),
         }
     }
@@ -301,6 +317,8 @@ impl Batch {
 /// What workers do with a batch.
 struct Decoder<'a> {
     engine: &'static Engine,
+    /// Where keys go; none: into the keyspace.
+    aside: Option<&'a Aside>,
     how: &'a How,
     family: Family,
     limits: Limits,
@@ -343,12 +361,16 @@ impl Decoder<'_> {
         ready.sort_by_key(|ready| ready.shard);
         let mut ready = ready.into_iter().peekable();
         while let Some(id) = ready.peek().map(|ready| ready.shard) {
-            self.engine.shards.visit(id, |shard| {
+            let mut put_all = |shard: &mut Shard| {
                 while let Some(next) = ready.next_if(|ready| ready.shard == id) {
                     self.put(shard, db, next)?;
                 }
                 Ok::<(), String>(())
-            })?;
+            };
+            match self.aside {
+                Some(aside) => put_all(&mut aside.shard(id))?,
+                None => self.engine.shards.visit(id, put_all)?,
+            }
         }
         Ok(())
     }
@@ -380,7 +402,12 @@ fn explain(batch: &Batch, records: &Records<'_>, error: &LoadError) -> String {
     }
 }
 
-fn load_functions(engine: &'static Engine, now: Now, source: &[u8]) -> Result<(), String> {
+/// Loads a library of functions.
+pub(crate) fn load_functions(
+    engine: &'static Engine,
+    now: Now,
+    source: &[u8],
+) -> Result<(), String> {
     let mut replay = Replay::new(engine, Bin::inline(), now);
     let reply = replay.command(&[b"FUNCTION", b"LOAD", b"REPLACE", source]);
     match reply.strip_prefix(b"-") {
