@@ -132,9 +132,11 @@ fn scan(ctx: &mut Ctx<'_>) -> Result {
     let (mut seen, mut steps) = (0, 0);
     let count = count as u64;
     while shard < shards && seen < count && steps < count.saturating_mul(10) {
-        inner = ctx.data.with_shard(shard as ShardId, |shard| {
+        (inner, steps) = ctx.data.with_shard(shard as ShardId, |shard| {
             let db = shard.db(db);
-            db.scan(inner, |entry| {
+            // A shard without keys is passed over at once, and not a step: a small database is one call's work.
+            let steps = steps + u64::from(!db.is_empty());
+            let next = db.scan(inner, |entry| {
                 seen += 1;
                 let live = entry.expiry.is_none_or(|at| at >= now);
                 let fits = pattern.is_none_or(|p| matches(p, entry.key, Case::Sensitive));
@@ -144,13 +146,13 @@ fn scan(ctx: &mut Ctx<'_>) -> Result {
                 } else if !live {
                     expired.push(entry.key.to_vec());
                 }
-            })
+            });
+            (next, steps)
         });
         if !expired.is_empty() {
             ctx.data.drop_expired(shard as ShardId, &expired);
             expired.clear();
         }
-        steps += 1;
         if inner == 0 {
             shard += 1;
         }

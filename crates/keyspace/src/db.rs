@@ -112,6 +112,11 @@ impl Keyed for Blocks<'_> {
     }
 
     #[inline]
+    fn prefetch(&self, value: u32) {
+        prefetch(&self.0.bytes(Ref::from_raw(value))[0]);
+    }
+
+    #[inline]
     fn has_deadline(&self, value: u32) -> bool {
         Entry::expires(self.0.bytes(Ref::from_raw(value)))
     }

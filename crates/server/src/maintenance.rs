@@ -1,8 +1,9 @@
-//! What a loop does for its share of the shards between turns: active expiry and compaction, in slices.
+//! What a loop does for its share of the shards between turns: active expiry and compaction, in steps.
 //!
-//! A loop looks around `hz` times a second. Expiry goes on in slices of a bounded part of the loop's time while
-//! there are keys due. Compaction looks at so many shards at each look that all are seen within about
-//! [`ROUND_LOOKS`] looks, and moves the entries of a sparse one in the same slices. A shard of which next to
+//! A loop looks around `hz` times a second. While there are keys due, expiry goes on in steps of [`STEP_NS`], with a
+//! look at the sockets between any two, and takes a bounded part of the loop's time: a client waits for one step at
+//! most. Compaction looks at so many shards at each look that all are seen within about
+//! [`ROUND_LOOKS`] looks, and moves the entries of a sparse one in the same steps. A shard of which next to
 //! nothing came back rests for a while or until it has lost more keys, so that an arena that cannot be packed
 //! better costs nothing.
 
@@ -17,9 +18,12 @@ use crate::clock::Clock;
 use crate::host::resident;
 use crate::huge_pages::HugePages;
 
-/// A slice of active expiry at effort 1, in nanoseconds; each step of active-expire-effort adds half.
+/// What may be done at once after a time without work, at effort 1, in nanoseconds; each step of
+/// active-expire-effort adds half.
 const SLICE_NS: u64 = 500_000;
-/// A slice is at most this part of the time since the last one: bounds its share of the processor.
+/// A step of it: as long as a command may take beside its neighbours.
+const STEP_NS: u64 = 50_000;
+/// At most this part of the loop's time: bounds the share of the processor.
 const SHARE: u64 = 4;
 /// Segments compacted under one hold of a lock: some 20 us each.
 const COMPACT_SEGMENTS: usize = 1;
@@ -35,9 +39,13 @@ const REST_ROUNDS: u32 = 60;
 pub(crate) struct Maintenance {
     owner: usize,
     loops: usize,
-    /// Start of the last slice, in nanoseconds.
+    /// Start of the last step, in nanoseconds.
     last_ns: u64,
-    /// The last slice of expiry stopped for lack of time.
+    /// When the kernel was last asked for resident memory.
+    asked_ns: u64,
+    /// Time that may be taken now, in nanoseconds.
+    credit_ns: u64,
+    /// The last step of expiry stopped for lack of time.
     more: bool,
     clients_at_ms: i64,
     compaction: Option<Compaction>,
@@ -77,6 +85,8 @@ impl Maintenance {
             owner,
             loops,
             last_ns: 0,
+            asked_ns: 0,
+            credit_ns: 0,
             more: false,
             clients_at_ms: 0,
             compaction: None,
@@ -93,7 +103,12 @@ impl Maintenance {
 
     /// Longest time to wait for events, in milliseconds.
     pub(crate) fn wait_ms(&self, lp: &LoopState) -> u64 {
-        if self.more || self.compaction.is_some() { 1 } else { Self::look_ms(lp) }
+        let has_work = self.more || self.compaction.is_some();
+        match has_work {
+            true if self.credit_ns >= STEP_NS => 0,
+            true => 1,
+            false => Self::look_ms(lp),
+        }
     }
 
     /// Whether the clients are to be inspected, once a second.
@@ -105,23 +120,33 @@ impl Maintenance {
         due
     }
 
-    /// At the end of a turn: a slice, when one is due.
+    /// At the end of a turn: a step, when one is due.
     pub(crate) fn turn(&mut self, engine: &'static Engine, lp: &mut LoopState, clock: &Clock) {
         let now_ns = clock.ticks_ns();
         let since = now_ns - self.last_ns;
         let effort = u64::from(lp.live.settings.active_expire_effort.max(1));
         let slice = SLICE_NS + SLICE_NS / 2 * (effort - 1);
-        let due = if self.more || self.compaction.is_some() {
-            since >= slice * SHARE
-        } else {
-            since >= Self::look_ms(lp) * 1_000_000
+        let has_work = self.more || self.compaction.is_some();
+        let earned = self.credit_ns.saturating_add(since / SHARE).min(slice);
+        let due = match has_work {
+            true => earned >= STEP_NS,
+            false => since >= Self::look_ms(lp) * 1_000_000,
         };
         if !due {
             return;
         }
         self.last_ns = now_ns;
+        self.look(engine, lp, clock, now_ns);
+        self.credit_ns = earned.saturating_sub(clock.ticks_ns() - now_ns);
+    }
+
+    /// One step of each kind of work.
+    fn look(&mut self, engine: &'static Engine, lp: &mut LoopState, clock: &Clock, now_ns: u64) {
         ochre_base::memory::note_peak();
-        if self.owner == 0 {
+        // Steps follow one another at once; the kernel is not asked that often.
+        let is_time = now_ns - self.asked_ns >= Self::look_ms(lp) * 1_000_000;
+        if self.owner == 0 && is_time {
+            self.asked_ns = now_ns;
             let (used, resident) = (ochre_base::memory::used() as u64, resident() as u64);
             self.huge_pages.look(lp.live.settings.huge_pages, used, resident);
         }
@@ -129,14 +154,14 @@ impl Maintenance {
         let paused = engine.pause(lp.now.unix_ms) != Pause::Off;
         let rests = lp.follows || engine.failover.is_on() || paused;
         if engine.active_expire.load(Ordering::Relaxed) && !rests {
-            self.expire(engine, lp, clock, now_ns, slice);
+            self.expire(engine, lp, clock, now_ns, STEP_NS);
         }
         self.more |= !paused
             && over_maxmemory(lp)
             && ochre_engine::gate::make_room(engine, lp)
             && over_maxmemory(lp);
         if !self.more {
-            self.compact(engine, clock, now_ns + slice);
+            self.compact(engine, clock, now_ns + STEP_NS);
         }
     }
 
@@ -146,7 +171,7 @@ impl Maintenance {
         lp: &mut LoopState,
         clock: &Clock,
         began_ns: u64,
-        slice: u64,
+        step_ns: u64,
     ) {
         let done = lp.expire.run(
             &engine.shards,
@@ -154,7 +179,7 @@ impl Maintenance {
             &engine.log,
             &lp.bin,
             lp.now.unix_ms,
-            || clock.ticks_ns() - began_ns >= slice,
+            || clock.ticks_ns() - began_ns >= step_ns,
             engine,
         );
         let mut gone = std::mem::take(&mut lp.expire.gone);
@@ -162,7 +187,7 @@ impl Maintenance {
         lp.expire.gone = gone;
         let fields_left =
             ochre_engine::field_expiry::run(engine, lp, (self.owner, self.loops), || {
-                clock.ticks_ns() - began_ns >= slice
+                clock.ticks_ns() - began_ns >= step_ns
             });
         let elapsed_ms = (clock.ticks_ns() - began_ns) / 1_000_000;
         let threshold_ms = lp.live.settings.latency_monitor_threshold_ms;

@@ -154,6 +154,11 @@ impl Records {
         encoded
     }
 
+    /// Whether so much was captured ahead of the walk that it is better written before anything else.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.queue().bytes > self.limit_bytes / 4
+    }
+
     /// Forgets what was captured so far: the snapshot was given up.
     pub(super) fn discard(&self) {
         let runs = std::mem::take(&mut *self.queue());

@@ -14,6 +14,7 @@ mod capture;
 pub(crate) mod load;
 pub(crate) mod restore;
 pub(crate) mod save;
+mod share;
 pub(crate) mod sync;
 
 use ochre_base::compat::Compat;

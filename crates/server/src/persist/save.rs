@@ -21,6 +21,7 @@ use ochre_keyspace::snapshot::{self, Capture, Walker};
 use ochre_rdb::{IoSink, RdbWriter};
 
 use super::capture::Records;
+use super::share::Share;
 use super::{Form, Reader};
 use crate::clock::Clock;
 use crate::host::reason;
@@ -45,7 +46,8 @@ pub(crate) fn save(
     now: &dyn Fn() -> Now,
     background: bool,
 ) -> Result<(), String> {
-    let cut = Cut::take_for(Reader::File, engine, now(), || ());
+    let mut cut = Cut::take_for(Reader::File, engine, now(), || ());
+    cut.rests = background;
     save_cut(engine, cut, now, background)
 }
 
@@ -140,6 +142,8 @@ pub(super) struct Cut {
     now: Now,
     form: Form,
     origin: Option<Origin>,
+    /// Others come first on a busy machine; nobody waits for it.
+    rests: bool,
 }
 
 /// Where in which history the cut lies, for who goes on from there.
@@ -184,7 +188,7 @@ impl Cut {
             engine.all_stats().dirty
         });
         let cut_ns = clock.ticks_ns() - began_ns;
-        Self { records, walker, clock, cut_ns, sizes, dirty, now, form, origin }
+        Self { records, walker, clock, cut_ns, sizes, dirty, now, form, origin, rests: true }
     }
 
     /// Walks it to its end, into a file; gives the count of changes at the cut.
@@ -241,6 +245,7 @@ impl Cut {
         let origin = self.origin.as_ref().filter(|_| !is_aof_base);
         let mut result = header(engine, self.form, self.now, (is_aof_base, origin), writer);
         let (mut current, mut synced) = (None, 0);
+        let mut share = Share::new(&self.clock);
         let holds = self.walker.walk(&engine.shards, &|| self.clock.ticks_ns(), || {
             if engine.saves.is_cancelled() {
                 records.give_up();
@@ -248,8 +253,12 @@ impl Cut {
             if result.is_err() || records.is_given_up() {
                 return records.discard();
             }
+            let is_pressed = records.is_pressed();
             result = drain(records, &self.sizes, &mut current, writer)
                 .map(|keys| wait_after(engine, keys));
+            if self.rests {
+                share.rest(is_pressed);
+            }
             if result.is_ok()
                 && settings.rdb_incremental_fsync
                 && writer.written() - synced > SYNC_EVERY

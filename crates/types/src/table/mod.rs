@@ -81,6 +81,10 @@ pub trait Keyed {
     fn has_deadline(&self, _value: u32) -> bool {
         false
     }
+
+    /// Fetches what [`Keyed::hash`] will look at.
+    #[inline]
+    fn prefetch(&self, _value: u32) {}
 }
 
 impl<F: Fn(u32) -> u64> Keyed for F {

@@ -9,6 +9,9 @@
 use super::bucket::{Bucket, LANES};
 use super::{HOME_BITS, Keyed, home_of, tag_of};
 
+/// Keys that are fetched ahead of the one whose hash is taken.
+const AHEAD: usize = 12;
+
 /// Buckets of a full-grown segment.
 pub(super) const BUCKETS: usize = 1 << HOME_BITS;
 /// Buckets tried for one value: its home and the next ones.
@@ -304,7 +307,15 @@ impl Segment {
 
     /// Takes all values out, with their hashes, and counts their deadlines anew from zero.
     pub(super) fn drain(&mut self, keyed: &impl Keyed) -> Vec<(u64, u32)> {
-        let values: Vec<(u64, u32)> = self.iter().map(|v| (keyed.hash(v), v)).collect();
+        let raw: Vec<u32> = self.iter().collect();
+        let mut values = Vec::with_capacity(raw.len());
+        for (at, &value) in raw.iter().enumerate() {
+            // Keys lie anywhere: without this, a split would wait for the memory several hundred times.
+            if let Some(&ahead) = raw.get(at + AHEAD) {
+                keyed.prefetch(ahead);
+            }
+            values.push((keyed.hash(value), value));
+        }
         self.buckets.fill(Bucket::EMPTY);
         self.spill.clear();
         self.count = 0;
