@@ -45,8 +45,8 @@ pub(crate) fn run(
     regime: &Regime,
     requests: u64,
 ) -> Result<Run> {
-    if let Some(key) = workload.grows {
-        server.client().cmd(&["DEL", key]);
+    for command in workload.first {
+        server.client().cmd(command);
     }
     let (cpu, busy, children) =
         (machine::cpu_ns(server.pid())?, machine::busy_ns()?, machine::children_ns()?);

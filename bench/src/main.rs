@@ -1,11 +1,12 @@
 //! Ochre and a peer side by side, on one machine, in one run.
 //!
 //! ```text
-//! cargo run --release -p ochre-bench -- [speed] [loops] [memory] [engine] [growth] [expiry]
+//! cargo run --release -p ochre-bench -- [speed] [families] [loops] [memory] [engine] [growth] [expiry]
 //!     [eviction] [persistence] [--peer PATH] [--client PATH] [--ochre PATH] [--pairs N] [--seconds S] [--only NAME,NAME] [--no-floor] [--results DIR]
 //! ```
 //!
 //! * `speed`: requests/s and CPU time a request for each workload, in two regimes ([`speed`]);
+//! * `families`: the same for streams, scripts, bits, places, sorting and publishing;
 //! * `loops`: two event loops against the peer's `io-threads 2` and its best setting ([`loops`]);
 //! * `memory`: bytes for each shape of data ([`memory`]);
 //! * `engine`: the engine without sockets, one thread against two ([`engine`]);
@@ -26,6 +27,7 @@ mod engine;
 mod eviction;
 mod expiry;
 mod growth;
+mod listeners;
 mod load;
 mod loops;
 mod machine;
@@ -44,6 +46,7 @@ fn main() -> Result<()> {
     for part in &options.parts {
         match part {
             options::Part::Speed => speed::run(&options)?,
+            options::Part::Families => speed::run_families(&options)?,
             options::Part::Loops => loops::run(&options)?,
             options::Part::Memory => memory::run(&options)?,
             options::Part::Engine => engine::run(&options)?,

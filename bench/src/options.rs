@@ -7,13 +7,14 @@ use ochre_testkit::server::{in_path, peer_binary};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const USAGE: &str = "usage: ochre-bench [speed] [loops] [memory] [engine] [growth] [expiry] [eviction] \
+const USAGE: &str = "usage: ochre-bench [speed] [families] [loops] [memory] [engine] [growth] [expiry] [eviction] \
     [persistence] [--peer PATH] [--client PATH] [--ochre PATH] [--pairs N] [--seconds S] [--only NAME,NAME] [--no-floor] [--results DIR]";
 
 /// One part of the benchmark.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Part {
     Speed,
+    Families,
     Loops,
     Memory,
     Engine,
@@ -24,8 +25,9 @@ pub(crate) enum Part {
 }
 
 /// All parts, by the names that they are asked for with.
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     ("speed", Part::Speed),
+    ("families", Part::Families),
     ("loops", Part::Loops),
     ("memory", Part::Memory),
     ("engine", Part::Engine),

@@ -41,7 +41,8 @@ const SETS: Workload = Workload {
     name: "SET",
     data: Data::Nothing,
     args: &["-r", "1000000", "-d", "64", "-t", "set"],
-    grows: None,
+    first: &[],
+    listeners: 0,
     at_p1: true,
 };
 

@@ -10,10 +10,11 @@
 
 use crate::chart::{self, Bar};
 use crate::driver::{self, Regime, Run};
+use crate::listeners::Listeners;
 use crate::options::Options;
 use crate::report::{self, Table};
 use crate::stats::{Ratio, median};
-use crate::workload::{Data, WORKLOADS, Workload, prepare};
+use crate::workload::{Data, FAMILIES, WORKLOADS, Workload, prepare};
 use anyhow::Result;
 use ochre_testkit::Server;
 
@@ -26,9 +27,18 @@ const NOTES: &str = "A us and B us: median CPU microseconds a request, all threa
     processors busy with something else, median of all runs. P=1: server and client on one \
     processor; P=16: one each.\n";
 
-/// Runs the workloads.
+/// Runs the workloads of the types.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    println!("\n## Speed\n");
+    compare(options, ("speed", "Speed"), WORKLOADS)
+}
+
+/// Runs those of the other families.
+pub(crate) fn run_families(options: &Options) -> Result<()> {
+    compare(options, ("families", "Families"), FAMILIES)
+}
+
+fn compare(options: &Options, (name, title): (&str, &str), workloads: &[Workload]) -> Result<()> {
+    println!("\n## {title}\n");
     let mut table = Table::new(&[
         "Workload",
         "Regime",
@@ -44,11 +54,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "Ext",
     ]);
     let mut bars = Vec::new();
-    for workload in WORKLOADS.iter().filter(|w| options.wants(w.name)) {
+    for workload in workloads.iter().filter(|w| options.wants(w.name)) {
         let servers = Servers::start(options)?;
         for server in [&servers.ours, &servers.theirs] {
             prepare(server, workload.data)?;
         }
+        let _listeners = Listeners::start(&[&servers.ours, &servers.theirs], workload.listeners)?;
         for regime in [P1, P16] {
             if regime.pipeline == 1 && !workload.at_p1 {
                 continue;
@@ -66,7 +77,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let chart =
         chart::svg("CPU time a request, A / B", "lower is better; tick: the bare loop", &bars);
-    report::write(options, "speed", "Speed", &table, NOTES, &chart)
+    report::write(options, name, title, &table, NOTES, &chart)
 }
 
 /// The servers of one workload.

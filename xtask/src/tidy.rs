@@ -61,6 +61,7 @@ const EDGES: &[(&str, &[&str])] = &[
 /// Files that may hold unsafe code.
 const UNSAFE: &[&str] = &[
     "crates/base/src/word_lock.rs",
+    "crates/types/src/bitmap/popcount.rs",
     "crates/types/src/table/bucket.rs",
     "crates/types/src/table/prefetch.rs",
     "crates/server/src/allocator.rs",

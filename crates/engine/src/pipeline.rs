@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use ochre_command::Key;
 use ochre_command::keys::each_key;
-use ochre_command::spec::KeyFlags;
+use ochre_command::spec::{Group, KeyFlags};
 use ochre_keyspace::db::Db;
 use ochre_resp::request::Args;
 use ochre_resp::{Limits, Output, Parsed, Parser};
@@ -26,6 +26,8 @@ use crate::turn::{LoopState, Turn};
 /// Commands parsed ahead: enough memory accesses in flight for one core.
 const BATCH: usize = 16;
 
+/// Keys of a script that are fetched ahead: with sixteen scripts, no more than the first cache holds.
+const SCRIPT_KEYS: usize = 4;
 /// Calls that a loop may note before they go into the shared statistics.
 const CALLS_KEPT: usize = 512;
 
@@ -153,7 +155,8 @@ fn run_batch(
                     keys.push(Key::new(name));
                 }
             }
-            Some(row) if matches!(row.run, Run::Data) && row.spec.accepts(args.len()) => {
+            // A script's keys are hashed for their prefetch only.
+            Some(row) if has_keys(row) && row.spec.accepts(args.len()) => {
                 each_key(&row.spec, args, |at, flags| {
                     if !flags.contains(KeyFlags::NOT_KEY) {
                         keys.push(Key::new(args[at]));
@@ -240,13 +243,22 @@ fn run_batch(
     Batch { consumed: parsed_to, wanted, broken: false, full }
 }
 
+/// Whether a command's keys are worth finding before it runs.
+#[inline]
+fn has_keys(row: &Row) -> bool {
+    match row.run {
+        Run::Data => true,
+        Run::Session(_) => row.spec.group == Group::Scripting && !row.spec.keys.is_empty(),
+    }
+}
+
 /// Whether a command's name is what an HTTP request would send first: a browser made to talk to us. The
 /// connection is closed before more of its lines are taken for commands.
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
-/// Prefetches for the commands with one key; one with several does it under its own locks.
+/// Prefetches for scripts and the commands with one key; one with several does it under its own locks.
 fn prefetch(
     engine: &Engine,
     session: &Session,
@@ -259,8 +271,13 @@ fn prefetch(
     let mut last = None;
     let single: SmallVec<[u64; BATCH]> = commands
         .iter()
-        .filter(|command| command.keys_to - command.keys_from == 1)
-        .map(|command| keys[command.keys_from].hash)
+        .map(|command| (command, &keys[command.keys_from..command.keys_to]))
+        .filter(|(command, keys)| match keys.len() {
+            1 => true,
+            2..=SCRIPT_KEYS => command.row.is_some_and(|row| matches!(row.run, Run::Session(_))),
+            _ => false,
+        })
+        .flat_map(|(_, keys)| keys.iter().map(|key| key.hash))
         .filter(|hash| last.replace(*hash) != Some(*hash))
         .collect();
     let each = |fetch: fn(&Db, u64)| {

@@ -284,7 +284,9 @@ fn swap(is_same: bool, fails: bool) {
         theirs.cmd(&["SET", "own", "1"]);
     }
     // It falls behind by more than the backlog holds.
-    theirs.cmd(&["CONFIG", "SET", "key-load-delay", "300"]);
+    // A link that breaks is noticed when something is sent over it, once a second: the load has to last longer.
+    let delay_us = if fails { "3000" } else { "300" };
+    theirs.cmd(&["CONFIG", "SET", "key-load-delay", delay_us]);
     theirs.cmd(&["REPLICAOF", "127.0.0.1", "1"]);
     watcher.cmd(&["WATCH", "fresh"]);
     fill(&mut client, 5000);

@@ -118,7 +118,12 @@ fn a_password_is_given_after_the_greeting() {
     let outcome = everywhere(&who, b"-NOAUTH Authentication required.\r\n+OK\r\n+OK\r\n+OK\r\n");
     assert!(outcome.sent.starts_with("*1 $4 PING *3 $4 AUTH $1 u $1 p *3 $8 REPLCONF"));
     let wrong = converse(&who, &[b"+PONG\r\n-WRONGPASS no\r\n"]);
-    assert_eq!(wrong, Err(Failure::Refused("Unable to AUTH to MASTER: it was answered with: WRONGPASS no".into())));
+    assert_eq!(
+        wrong,
+        Err(Failure::Refused(
+            "Unable to AUTH to MASTER: it was answered with: WRONGPASS no".into()
+        ))
+    );
 }
 
 #[test]
