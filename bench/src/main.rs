@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p ochre-bench -- [speed] [families] [loops] [memory] [engine] [growth] [expiry]
-//!     [eviction] [persistence] [--peer PATH] [--client PATH] [--ochre PATH] [--pairs N] [--seconds S] [--only NAME,NAME] [--no-floor] [--results DIR]
+//!     [eviction] [persistence] [failover] [--peer PATH] [--client PATH] [--ochre PATH] [--pairs N] [--seconds S] [--only NAME,NAME] [--no-floor] [--results DIR]
 //! ```
 //!
 //! * `speed`: requests/s and CPU time a request for each workload, in two regimes ([`speed`]);
@@ -13,7 +13,8 @@
 //! * `growth`: from nothing to 20 million keys, and back to a tenth of them ([`growth`]);
 //! * `expiry`: a million keys that are due in the same second ([`expiry`]);
 //! * `eviction`: hit ratios with room for half of the keys ([`eviction`]);
-//! * `persistence`: saves, loads, a full sync, and the price of the log ([`persistence`]).
+//! * `persistence`: saves, loads, a full sync, and the price of the log ([`persistence`]);
+//! * `failover`: how long nobody takes writes when a primary dies ([`failover`]).
 //!
 //! Without a name all of them run. Each writes a Markdown table and an SVG chart into
 //! `bench/results/`. Absolute numbers of a virtual machine mean little: runs are interleaved A B,
@@ -26,6 +27,7 @@ mod driver;
 mod engine;
 mod eviction;
 mod expiry;
+mod failover;
 mod growth;
 mod listeners;
 mod load;
@@ -54,6 +56,7 @@ fn main() -> Result<()> {
             options::Part::Expiry => expiry::run(&options)?,
             options::Part::Eviction => eviction::run(&options)?,
             options::Part::Persistence => persistence::run(&options)?,
+            options::Part::Failover => failover::run(&options)?,
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const USAGE: &str = "usage: ochre-bench [speed] [families] [loops] [memory] [engine] [growth] [expiry] [eviction] \
-    [persistence] [--peer PATH] [--client PATH] [--ochre PATH] [--pairs N] [--seconds S] [--only NAME,NAME] [--no-floor] [--results DIR]";
+    [persistence] [failover] [--peer PATH] [--client PATH] [--ochre PATH] [--pairs N] [--seconds S] [--only NAME,NAME] [--no-floor] [--results DIR]";
 
 /// One part of the benchmark.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,10 +22,11 @@ pub(crate) enum Part {
     Expiry,
     Eviction,
     Persistence,
+    Failover,
 }
 
 /// All parts, by the names that they are asked for with.
-const PARTS: [(&str, Part); 9] = [
+const PARTS: [(&str, Part); 10] = [
     ("speed", Part::Speed),
     ("families", Part::Families),
     ("loops", Part::Loops),
@@ -35,6 +36,7 @@ const PARTS: [(&str, Part); 9] = [
     ("expiry", Part::Expiry),
     ("eviction", Part::Eviction),
     ("persistence", Part::Persistence),
+    ("failover", Part::Failover),
 ];
 
 /// All settings of a run.

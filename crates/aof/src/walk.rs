@@ -80,6 +80,11 @@ impl<R: Read> Walk<R> {
         &mut self.bytes[self.from..self.to]
     }
 
+    /// The same, to look at.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.from..self.to]
+    }
+
     /// The arguments of the last command of the last step.
     pub fn args(&self) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
         self.args.iter().map(|range| &self.bytes[self.last + range.start..self.last + range.end])

@@ -59,6 +59,8 @@ pub struct Env<'a> {
     pub lazy_user_flush: bool,
     /// The server whose texts and names to use where they differ.
     pub compat: Compat,
+    /// Strings in the payloads of DUMP and MIGRATE are compressed: rdbcompression.
+    pub compress: bool,
     /// Which changes anybody wants to hear of.
     pub interest: Interest,
     /// Who is told of them.

@@ -3,6 +3,7 @@
 
 use ochre_base::clock::Now;
 use ochre_keyspace::lazyfree::Bin;
+use ochre_keyspace::shard::DbIndex;
 use ochre_resp::{Output, Parser};
 
 use crate::engine::Engine;
@@ -23,7 +24,13 @@ pub struct Replay {
 impl Replay {
     /// A new one, at the time `now`.
     pub fn new(engine: &'static Engine, bin: Bin, now: Now) -> Self {
-        let mut lp = LoopState::new(engine, 0, bin, 0);
+        Self::counted_by(engine, 0, bin, now)
+    }
+
+    /// A new one among several: what it runs is counted as that of loop `index`, as there are loops.
+    pub fn counted_by(engine: &'static Engine, index: usize, bin: Bin, now: Now) -> Self {
+        let index = index % engine.mailboxes.len().max(1);
+        let mut lp = LoopState::new(engine, index as u16, bin, 0);
         lp.now = now;
         let session = Session::new(ClientInfo::nobody().into(), true);
         Self { engine, lp, session, parser: Parser::new(), out: Output::default() }
@@ -60,6 +67,11 @@ impl Replay {
         let replies = self.out.plain().unwrap_or_default().to_vec();
         self.out = Output::default();
         replies
+    }
+
+    /// The database that is selected.
+    pub fn db(&self) -> DbIndex {
+        self.session.db
     }
 
     /// Whether a transaction has begun and not ended.

@@ -307,6 +307,7 @@ macro_rules! env {
             lazy_user_del: $lp.live.settings.lazyfree.user_del,
             lazy_user_flush: $lp.live.settings.lazyfree.user_flush,
             compat: $lp.live.settings.compat,
+            compress: $lp.live.settings.rdb_compression,
             interest: ochre_keyspace::notify::Listener::interest($engine),
             listener: $engine,
         }

@@ -7,11 +7,10 @@
 
 use std::sync::Arc;
 
-use ochre_base::compat::Compat;
 use ochre_base::num::{I64_TEXT_MAX, format_i64};
 use ochre_command::Ctx;
 use ochre_command::args::{Cursor, int};
-use ochre_command::data::Class;
+use ochre_command::data::{Class, Env};
 use ochre_command::outcome::{self, ReplyError, Result};
 use ochre_command::spec::{Categories, CommandSpec, Flags, Group, KeyFlags, KeySpec};
 use ochre_keyspace::db::{INLINE_STRING_MAX, NewValue, Stored};
@@ -109,13 +108,13 @@ pub enum Form {
     Oldest,
 }
 
-/// What DUMP answers for a value.
-pub fn payload(stored: &Stored<'_>, compat: Compat, form: Form) -> Vec<u8> {
+/// What DUMP answers for a value, compressed as `rdbcompression` has it.
+pub fn payload(stored: &Stored<'_>, env: &Env<'_>, form: Form) -> Vec<u8> {
     let dialect = match form {
-        Form::Own => Dialect::of(compat),
+        Form::Own => Dialect::of(env.compat),
         Form::Oldest => Dialect::REDIS_7_0,
     };
-    ochre_rdb::dump(value_ref(stored), &dialect)
+    ochre_rdb::dump(value_ref(stored), &dialect.compress(env.compress))
 }
 
 /// A loaded value as it is to be put under a key; `text` keeps a short string meanwhile.
@@ -135,9 +134,9 @@ pub fn new_value(value: LoadedValue, text: &mut Vec<u8>) -> NewValue<'_> {
 
 fn dump(ctx: &mut Ctx<'_>) -> Result {
     let key = ctx.key(1);
-    let compat = ctx.data.env.compat;
+    let env = ctx.data.env;
     match ctx.data.stored(key) {
-        Some(stored) => ctx.reply.bulk(payload(&stored, compat, Form::Own)),
+        Some(stored) => ctx.reply.bulk(payload(&stored, env, Form::Own)),
         None => ctx.reply.null(),
     }
     Ok(())

@@ -101,6 +101,7 @@ impl Bench {
             lazy_user_del: false,
             lazy_user_flush: false,
             compat: ochre_base::compat::Compat::Redis72,
+            compress: true,
             interest: ochre_keyspace::notify::Interest::default(),
             listener: &ochre_keyspace::notify::Silent,
         };

@@ -11,7 +11,7 @@ use ochre_resp::parse::Value;
 use crate::link::Purpose;
 use crate::machine::Core;
 use crate::mutation::Mutation;
-use crate::output::Level;
+use crate::output::{Level, Output};
 use crate::primary::Primary;
 
 /// Whether others are asked at once, or when the period is over.
@@ -86,6 +86,7 @@ pub(crate) fn vote(
     epoch: u64,
     candidate: &str,
 ) -> (String, u64) {
+    let before = core.out.len();
     if epoch > core.current_epoch {
         core.raise_epoch(epoch);
     }
@@ -99,6 +100,10 @@ pub(crate) fn vote(
         if candidate != core.globals.myid {
             primary.failover.started_at = Some(core.now + core.desync());
         }
+    }
+    if core.has(Mutation::UnsyncedVote) {
+        let mut at = 0..;
+        core.out.retain(|output| at.next() < Some(before) || *output != Output::Persist);
     }
     (primary.leader.clone(), primary.leader_epoch)
 }

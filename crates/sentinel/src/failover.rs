@@ -10,6 +10,8 @@
 //! that of the configuration, and hello messages tell everyone. A sentinel that hears of a greater epoch takes that
 //! configuration over, whatever it was doing itself.
 
+use ochre_base::clock::Millis;
+
 use crate::addr::Addr;
 use crate::election::{self, Hurry};
 use crate::hello::announce_switch;
@@ -25,16 +27,23 @@ use crate::scripts;
 pub(crate) fn run(core: &mut Core, primary: &mut Primary) {
     if may_start(core, primary) {
         start(core, primary, Cause::Down);
+        ask_replicas(core, primary);
         election::ask(core, primary, Hurry::Now);
     }
-    match primary.failover.step {
-        Step::None => {}
-        Step::WaitStart => wait_start(core, primary),
-        Step::SelectReplica => select(core, primary),
-        Step::SendPromotion => send_promotion(core, primary),
-        Step::WaitPromotion => wait_promotion(core, primary),
-        Step::Reconfigure => reconfigure(core, primary),
-        Step::UpdateConfig => {}
+    loop {
+        let before = primary.failover.step;
+        match before {
+            Step::None | Step::UpdateConfig => {}
+            Step::WaitStart => wait_start(core, primary),
+            Step::SelectReplica => select(core, primary),
+            Step::SendPromotion => send_promotion(core, primary),
+            Step::WaitPromotion => wait_promotion(core, primary),
+            Step::Reconfigure => reconfigure(core, primary),
+        }
+        // What needs no answer needs no time: nobody takes writes meanwhile.
+        if primary.failover.step == before {
+            break;
+        }
     }
     if primary.failover.step == Step::UpdateConfig {
         update_config(core, primary);
@@ -65,7 +74,7 @@ fn may_start(core: &mut Core, primary: &mut Primary) -> bool {
 
 /// Begins a failover in a new epoch.
 pub(crate) fn start(core: &mut Core, primary: &mut Primary, cause: Cause) {
-    let epoch = core.current_epoch + 1;
+    let epoch = core.current_epoch.saturating_add(1);
     core.raise_epoch(epoch);
     primary.failover.epoch = epoch;
     primary.failover.cause = cause;
@@ -135,6 +144,9 @@ fn wait_start(core: &mut Core, primary: &mut Primary) {
 }
 
 fn select(core: &mut Core, primary: &mut Primary) {
+    if awaits_offsets(core, primary) {
+        return;
+    }
     let Some(key) = best_replica(core, primary) else {
         abort(core, primary, "-failover-abort-no-good-slave");
         return;
@@ -148,30 +160,68 @@ fn select(core: &mut Core, primary: &mut Primary) {
     go(core, primary, Step::SendPromotion);
 }
 
+/// Asks all replicas how far they are: what they said while the primary was alive may be seconds old, and the one that was
+/// ahead then need not be the one that has the last write.
+fn ask_replicas(core: &mut Core, primary: &mut Primary) {
+    if core.has(Mutation::StaleOffsets) {
+        return;
+    }
+    let command = server_command(&primary.options, "info");
+    for replica in primary.replicas.values_mut() {
+        if core.send(replica.node.link, Purpose::Info, &[&*command]) {
+            replica.node.info_sent_at = Some(core.now);
+        }
+    }
+}
+
+/// Whether a replica that answers has not said yet how far it is without the primary. None is waited for longer than a ping
+/// period.
+fn awaits_offsets(core: &Core, primary: &Primary) -> bool {
+    let Some(since) = primary.node.sdown_since else { return false };
+    primary.failover.cause == Cause::Down
+        && core.now - primary.failover.step_at < core.timing.ping_period
+        && !core.has(Mutation::StaleOffsets)
+        && primary.replicas.values().any(|replica| {
+            answers(core, replica) && replica.node.info_at.is_none_or(|at| at < since)
+        })
+}
+
 /// The replica to be promoted: of those in working order with fresh data, the one with the lowest priority number, then
 /// the greatest offset, then the smallest run id.
 pub(crate) fn best_replica(core: &Core, primary: &Primary) -> Option<String> {
-    let timing = &core.timing;
-    let down_ms = primary.node.sdown_since.map_or(0, |since| core.now - since);
-    let link_down_max = primary.options.down_after * 10 + down_ms;
-    let info_max =
-        if primary.node.is_down() { timing.ping_period * 5 } else { timing.info_period * 3 };
-    let is_good = |replica: &&Replica| {
-        let node = &replica.node;
-        let avail = core.links.get(&node.link).map_or(0, |link| link.avail_at);
-        !node.is_down()
-            && core.is_open(node.link)
-            && core.now - avail <= timing.ping_period * 5
-            && replica.priority != 0
-            && node.info_at.is_some_and(|at| core.now - at <= info_max)
-            && replica.link_down_ms <= link_down_max
-    };
     let order = |replica: &&Replica| {
         let run_id = &replica.node.run_id;
         let offset = std::cmp::Reverse(replica.offset);
         (replica.priority, offset, run_id.is_empty(), run_id.to_ascii_lowercase())
     };
-    primary.replicas.values().filter(is_good).min_by_key(order).map(|best| best.node.addr.key())
+    let candidates = primary.replicas.values().filter(|one| is_candidate(core, primary, one));
+    let best = match core.has(Mutation::WrongReplica) {
+        true => candidates.max_by_key(order),
+        false => candidates.min_by_key(order),
+    };
+    best.map(|best| best.node.addr.key())
+}
+
+/// Whether a replica is in working order.
+fn answers(core: &Core, replica: &Replica) -> bool {
+    let node = &replica.node;
+    let avail = core.links.get(&node.link).map_or(0, |link| link.avail_at);
+    !node.is_down()
+        && core.is_open(node.link)
+        && core.now - avail <= core.timing.ping_period * 5
+        && replica.priority != 0
+}
+
+/// Whether a replica is in working order, with fresh data, and may be promoted.
+fn is_candidate(core: &Core, primary: &Primary, replica: &Replica) -> bool {
+    let timing = &core.timing;
+    let down_ms = primary.node.sdown_since.map_or(0, |since| core.now - since);
+    let link_down_max = primary.options.down_after * 10 + down_ms;
+    let info_max =
+        if primary.node.is_down() { timing.ping_period * 5 } else { timing.info_period * 3 };
+    answers(core, replica)
+        && replica.node.info_at.is_some_and(|at| core.now - at <= info_max)
+        && replica.link_down_ms <= link_down_max
 }
 
 /// Tells a server whom to follow: nobody, or an address. Its clients are cut off, so that they ask anew who the primary is.
@@ -247,7 +297,18 @@ pub(crate) fn refused(core: &mut Core, primary: &mut Primary, why: &str) {
     abort(core, primary, "-failover-abort-slave-timeout");
 }
 
+/// How often the promoted replica is asked whether it is a primary: clients wait for it.
+const PROMOTED_PERIOD: Millis = 100;
+
 fn wait_promotion(core: &mut Core, primary: &mut Primary) {
+    let command = server_command(&primary.options, "info");
+    let promoted = primary.failover.promoted.as_ref().and_then(|key| primary.replicas.get_mut(key));
+    if let Some(node) = promoted.map(|replica| &mut replica.node)
+        && node.info_sent_at.is_none_or(|at| core.now - at >= PROMOTED_PERIOD)
+        && core.send(node.link, Purpose::Info, &[&*command])
+    {
+        node.info_sent_at = Some(core.now);
+    }
     if core.now - primary.failover.step_at <= primary.options.failover_timeout {
         return;
     }

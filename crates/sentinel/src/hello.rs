@@ -94,6 +94,8 @@ pub(crate) fn receive(core: &mut Core, primaries: &mut BTreeMap<String, Primary>
         core.has(Mutation::FollowOldConfig) && message.config_epoch != primary.config_epoch;
     if newer || planted {
         follow(core, primary, &message);
+    } else if message.config_epoch == primary.config_epoch {
+        settle(core, primary, &message);
     }
     if let Some(peer) = primary.sentinels.get_mut(message.run_id) {
         peer.hello_at = core.now;
@@ -163,7 +165,13 @@ fn follow(core: &mut Core, primary: &mut Primary, message: &Message<'_>) {
     }
     primary.config_epoch = message.config_epoch;
     if addr.is_same(&primary.node.addr) {
-        core.persist();
+        // A newer configuration says that the primary is where it was: whatever this sentinel has promoted is not.
+        let is_overtaken =
+            primary.is_failing_over() && primary.failover.epoch <= message.config_epoch;
+        match is_overtaken {
+            true => core.move_primary(primary, addr),
+            false => core.persist(),
+        }
         return;
     }
     let speaker = core.describe_peer(primary, message.run_id);
@@ -171,6 +179,33 @@ fn follow(core: &mut Core, primary: &mut Primary, message: &Message<'_>) {
     announce_switch(core, primary, &addr);
     scripts::reconfigured(core, primary, "observer", "start", &addr);
     core.move_primary(primary, addr);
+}
+
+/// Two configurations of one epoch: nobody votes on a failover that an operator forces, so that its epoch can be that of
+/// another failover. Else both would stay for ever. The sentinel with the smaller run id moves its own to a new epoch,
+/// which all others then follow; one that fails over will have a new epoch anyway.
+fn settle(core: &mut Core, primary: &mut Primary, message: &Message<'_>) {
+    let known = &primary.node.addr;
+    let is_same_text = known.port == message.primary_port
+        && (known.host == message.primary_host || known.ip == message.primary_host);
+    if is_same_text
+        || primary.config_epoch == 0
+        || primary.is_failing_over()
+        || message.primary_port == 0
+        || core.globals.myid.as_str() > message.run_id
+    {
+        return;
+    }
+    let Some(theirs) = core.addr(message.primary_host, message.primary_port) else { return };
+    if theirs.is_same(&primary.node.addr) {
+        return;
+    }
+    let epoch = core.current_epoch.max(primary.config_epoch).saturating_add(1);
+    core.raise_epoch(epoch);
+    primary.config_epoch = epoch;
+    core.persist();
+    let text = core.describe_primary(primary);
+    core.event(Level::Warning, "+config-epoch-collision", format!("{text} #epoch {epoch}"), None);
 }
 
 /// Tells that a primary is elsewhere.

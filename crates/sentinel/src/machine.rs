@@ -528,8 +528,11 @@ impl Sentinel {
     /// A link has gone, or could not be opened.
     pub fn disconnected(&mut self, now: Now, id: LinkId) {
         self.at(now);
+        let now = self.core.now;
         if let Some(link) = self.core.links.get_mut(&id) {
             link.lose();
+            // Silent from here on, not since the last answer: a short restart is no failure.
+            link.unanswered_since.get_or_insert(now);
         }
     }
 

@@ -19,4 +19,10 @@ pub enum Mutation {
     NeverDemote,
     /// Takes a server for down after a single late answer.
     HastyDown,
+    /// Promotes the worst of the replicas in working order.
+    WrongReplica,
+    /// Answers with a vote without having written it; it is written with whatever is written next.
+    UnsyncedVote,
+    /// Compares replicas by offsets from before the primary was down.
+    StaleOffsets,
 }

@@ -346,7 +346,7 @@ impl Host for Process {
     }
 
     fn migrate(&self, engine: &'static Engine, round: Box<Round>) {
-        self.movers.send(engine, round);
+        self.movers.send(engine, &self.listening.tls, round);
     }
 
     fn migrate_connections(&self) -> usize {

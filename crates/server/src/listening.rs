@@ -29,7 +29,7 @@ pub(crate) const FIRST_TOKEN: usize = usize::MAX - 1024;
 pub(crate) struct Listening {
     registry: Registry,
     state: Mutex<State>,
-    /// What is put over the connections of the TLS port.
+    /// What is put over the connections of the TLS port, and over links.
     pub(crate) tls: Tls,
 }
 

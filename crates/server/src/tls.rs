@@ -1,10 +1,11 @@
-//! TLS in this process: what accepts connections at the moment, and when it is made anew.
+//! TLS in this process: what accepts and what opens connections at the moment, and when it is made anew.
 //!
-//! It is made from the settings at the start and whenever CONFIG SET touches a directive of TLS, and from the
-//! same settings when the files have changed (`tls-auto-reload-interval`). New connections use the new one;
-//! old ones keep theirs. When it cannot be made the old one stays, and the log says why.
+//! Both are made from the settings at the start and whenever CONFIG SET touches a directive of TLS, and from the
+//! same settings when the files have changed (`tls-auto-reload-interval`). New connections use the new ones;
+//! old connections keep theirs. When they cannot be made the old ones stay, and the log says why.
 //!
-//! Lock: one mutex, a leaf; held to copy or replace a pointer, once for each connection that is accepted.
+//! Lock: one mutex, a leaf; held to copy or replace a pointer, once for each connection that is accepted or
+//! opened.
 //! Files are read before it is taken. Thread: `tls-reload`, for the time of looking at the files.
 
 use std::io;
@@ -14,7 +15,10 @@ use mio::net::TcpStream;
 use ochre_config::snapshot::{TlsClients, TlsSettings, TlsUser};
 use ochre_config::{Id, Settings, table};
 use ochre_net::socket::Socket;
-use ochre_net::tls::{Acceptor, Options, SessionLimits, Stamp, TlsStream, Verify, subject};
+use ochre_net::tls::config::{ConfigError, Made};
+use ochre_net::tls::{
+    Acceptor, Connector, Options, SessionLimits, Stamp, TlsStream, Verify, subject,
+};
 
 use crate::log;
 
@@ -29,8 +33,7 @@ pub(crate) struct Tls {
 
 #[derive(Debug, Default)]
 struct State {
-    /// None: there is no TLS port.
-    acceptor: Option<Acceptor>,
+    made: Both,
     /// Grows with each change by CONFIG SET, so that a reload from older settings is not put over it.
     version: u64,
     /// How the files looked when they were last read, or when reading them last failed.
@@ -41,10 +44,19 @@ struct State {
     looking: bool,
 }
 
-/// Something accepts connections, or nothing is to.
+/// What accepts connections, and what opens them.
+#[derive(Debug, Default)]
+struct Both {
+    /// None: there is no TLS port.
+    acceptor: Option<Acceptor>,
+    /// None: no link has TLS.
+    connector: Option<Connector>,
+}
+
+/// What the settings ask for, if they ask for anything.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    acceptor: Option<Acceptor>,
+    made: Both,
     stamp: Option<Stamp>,
 }
 
@@ -54,14 +66,8 @@ pub(crate) struct CannotConfigure;
 
 /// Whether a change of a directive asks for a new configuration.
 pub(crate) fn concerns(id: Id) -> bool {
-    let apart = const {
-        [
-            table::id("tls-auth-clients-user"),
-            table::id("tls-auto-reload-interval"),
-            table::id("tls-replication"),
-            table::id("tls-cluster"),
-        ]
-    };
+    let apart =
+        const { [table::id("tls-auth-clients-user"), table::id("tls-auto-reload-interval")] };
     id.directive().name.starts_with("tls-") && !apart.contains(&id)
 }
 
@@ -96,18 +102,48 @@ fn options(settings: &TlsSettings) -> Options {
     }
 }
 
+/// What is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wanted {
+    acceptor: bool,
+    connector: bool,
+}
+
+fn wanted(settings: &TlsSettings) -> Wanted {
+    Wanted { acceptor: settings.port != 0, connector: settings.replication || settings.cluster }
+}
+
 /// Reads the files; what is worth knowing goes to the log.
-fn make(options: &Options) -> Result<Acceptor, CannotConfigure> {
-    match Acceptor::new(options) {
-        Ok(made) => {
-            made.notices.iter().for_each(|line| log::notice(line));
-            Ok(made.made)
-        }
-        Err(error) => {
-            log::warning(&error.to_string());
-            Err(CannotConfigure)
+fn make(options: &Options, wanted: Wanted) -> Result<Both, CannotConfigure> {
+    let mut told = Vec::new();
+    let mut both = || -> Result<Both, ConfigError> {
+        Ok(Both {
+            acceptor: match wanted.acceptor {
+                true => Some(noted(Acceptor::new(options)?, &mut told)),
+                false => None,
+            },
+            connector: match wanted.connector {
+                true => Some(noted(Connector::new(options)?, &mut told)),
+                false => None,
+            },
+        })
+    };
+    let made = both();
+    told.iter().for_each(|line| log::notice(line));
+    made.map_err(|error| {
+        log::warning(&error.to_string());
+        CannotConfigure
+    })
+}
+
+/// Notes what there is to know of something that was made, each line once.
+fn noted<T>(made: Made<T>, told: &mut Vec<String>) -> T {
+    for line in made.notices {
+        if !told.contains(&line) {
+            told.push(line);
         }
     }
+    made.made
 }
 
 /// The names in a client's certificate that may be its user's, as the settings choose.
@@ -126,12 +162,13 @@ impl Tls {
 
     /// Makes what the settings ask for, without putting it in place.
     pub(crate) fn prepare(settings: &Settings) -> Result<Prepared, CannotConfigure> {
-        if settings.tls.port == 0 {
-            return Ok(Prepared { acceptor: None, stamp: None });
+        let wanted = wanted(&settings.tls);
+        if !wanted.acceptor && !wanted.connector {
+            return Ok(Prepared { made: Both::default(), stamp: None });
         }
         let options = options(&settings.tls);
         let stamp = Some(options.stamp());
-        Ok(Prepared { acceptor: Some(make(&options)?), stamp })
+        Ok(Prepared { made: make(&options, wanted)?, stamp })
     }
 
     /// Puts something in place and gives what was there, to put it back.
@@ -139,22 +176,29 @@ impl Tls {
         let mut state = self.state();
         state.version += 1;
         Prepared {
-            acceptor: std::mem::replace(&mut state.acceptor, prepared.acceptor),
+            made: std::mem::replace(&mut state.made, prepared.made),
             stamp: std::mem::replace(&mut state.stamp, prepared.stamp),
         }
     }
 
     /// A connection that was accepted, with TLS over it; the handshake is for its loop.
     pub(crate) fn accept(&self, stream: TcpStream) -> io::Result<Socket> {
-        let acceptor = self.state().acceptor.clone();
+        let acceptor = self.state().made.acceptor.clone();
         let acceptor = acceptor.ok_or_else(|| io::Error::other("TLS is not configured"))?;
         Ok(Socket::Tls(Box::new(TlsStream::accept(stream, &acceptor)?)))
+    }
+
+    /// What opens connections to other servers; it is there when a directive asks for TLS on links.
+    pub(crate) fn connector(&self) -> io::Result<Connector> {
+        let connector = self.state().made.connector.clone();
+        connector.ok_or_else(|| io::Error::other("TLS is not configured"))
     }
 
     /// Looks whether the files have changed when it is time to, on a thread of its own.
     pub(crate) fn reload_when_due(&'static self, settings: &TlsSettings, now_ms: i64) {
         let interval_ms = settings.reload_interval_s.saturating_mul(1000);
-        if interval_ms == 0 || settings.port == 0 {
+        let wanted = wanted(settings);
+        if interval_ms == 0 || !(wanted.acceptor || wanted.connector) {
             return;
         }
         let version = {
@@ -168,7 +212,7 @@ impl Tls {
         let options = options(settings);
         let thread = std::thread::Builder::new().name("tls-reload".into());
         let started = thread.spawn(move || {
-            self.reload(&options, version);
+            self.reload(&options, wanted, version);
             self.state().looking = false;
         });
         if let Err(error) = started {
@@ -177,20 +221,20 @@ impl Tls {
         }
     }
 
-    fn reload(&self, options: &Options, version: u64) {
+    fn reload(&self, options: &Options, wanted: Wanted, version: u64) {
         let stamp = options.stamp();
         if self.state().stamp.as_ref() == Some(&stamp) {
             return;
         }
-        let made = make(options);
+        let made = make(options, wanted);
         let mut state = self.state();
         if state.version != version {
             return;
         }
         // A failure is told once for each state of the files: one that is being replaced may be half.
         state.stamp = Some(stamp);
-        if let Ok(acceptor) = made {
-            state.acceptor = Some(acceptor);
+        if let Ok(made) = made {
+            state.made = made;
             drop(state);
             log::notice("The TLS files have changed and were read again.");
         }
@@ -223,11 +267,22 @@ mod tests {
     }
 
     #[test]
-    fn without_a_port_there_is_nothing_to_make() {
+    fn without_a_port_or_links_there_is_nothing_to_make() {
         let mut settings = settings();
-        assert!(Tls::prepare(&settings).unwrap().acceptor.is_none());
+        let nothing = Tls::prepare(&settings).unwrap();
+        assert!(nothing.made.acceptor.is_none() && nothing.made.connector.is_none());
+        let tls = Tls::default();
+        tls.put(nothing);
+        assert!(tls.connector().is_err());
         settings.tls.port = 1;
+        assert_eq!(wanted(&settings.tls), Wanted { acceptor: true, connector: false });
         assert_eq!(Tls::prepare(&settings).map(drop), Err(CannotConfigure));
+        (settings.tls.port, settings.tls.replication) = (0, true);
+        assert_eq!(wanted(&settings.tls), Wanted { acceptor: false, connector: true });
+        assert_eq!(Tls::prepare(&settings).map(drop), Err(CannotConfigure));
+        (settings.tls.replication, settings.tls.cluster) = (false, true);
+        assert_eq!(wanted(&settings.tls), Wanted { acceptor: false, connector: true });
+        assert!(concerns(table::id("tls-replication")) && concerns(table::id("tls-cluster")));
         assert!(concerns(table::id("tls-cert-file")) && concerns(table::id("tls-port")));
         assert!(!concerns(table::id("port")) && !concerns(table::id("tls-auth-clients-user")));
     }

@@ -122,7 +122,7 @@ fn errors_as_the_peer_reports_them() {
 fn standing_of_directives() {
     let config = loaded("appendonly no\ncluster-enabled no\ntls-port 0\nport 1\n");
     assert_eq!(shown(&config, "appendonly"), "no");
-    for text in ["tls-replication yes", "cluster-enabled yes", "mptcp yes"] {
+    for text in ["cluster-enabled yes", "mptcp yes"] {
         let error = load(&mut fresh(), text.as_bytes(), &Fake::default()).unwrap_err();
         assert!(error.message.contains("supported yet"), "{}", error.message);
     }

@@ -32,6 +32,10 @@ pub enum TlsUser {
 pub struct TlsSettings {
     /// `tls-port`; 0 for none.
     pub port: u16,
+    /// `tls-replication`: links of replication and of sentinels have TLS.
+    pub replication: bool,
+    /// `tls-cluster`: links of MIGRATE have TLS.
+    pub cluster: bool,
     /// `tls-cert-file`
     pub cert_file: Option<PathBuf>,
     /// `tls-key-file`
@@ -77,6 +81,8 @@ impl View<'_> {
         let text = |id| text_of(self.0.text(id));
         TlsSettings {
             port: self.number(const { id("tls-port") }) as u16,
+            replication: self.0.boolean(const { id("tls-replication") }),
+            cluster: self.0.boolean(const { id("tls-cluster") }),
             cert_file: self.path(const { id("tls-cert-file") }),
             key_file: self.path(const { id("tls-key-file") }),
             key_pass: self.0.text(const { id("tls-key-file-pass") }).to_vec(),

@@ -3,8 +3,6 @@
 use super::{INT_MAX, count, number};
 use crate::directive::{Directive, Kind, row};
 
-const NO_LINKS: &str = "links to other servers do not use TLS yet";
-
 pub(super) const ROWS: &[Directive] = &[
     row("requirepass", Kind::Text, "", "Password of the default user; empty for none.").sensitive(),
     row("aclfile", Kind::Text, "", "File of users and their rights.").immutable(),
@@ -21,8 +19,13 @@ pub(super) const ROWS: &[Directive] = &[
         "Length of the log of refused accesses.",
     ),
     row("tls-port", number(0, 65535), "0", "TLS port; 0 listens on none. See docs/tls.md."),
-    row("tls-cluster", Kind::Bool, "no", "Use TLS on the bus.").later("TLS on links"),
-    row("tls-replication", Kind::Bool, "no", "Use TLS on replication links.").later("TLS on links"),
+    row("tls-cluster", Kind::Bool, "no", "Use TLS on the links of MIGRATE."),
+    row(
+        "tls-replication",
+        Kind::Bool,
+        "no",
+        "Use TLS on the link to the primary, and on those of a sentinel.",
+    ),
     row(
         "tls-auth-clients",
         Kind::Choice(&[("no", 0), ("yes", 1), ("optional", 2)]),
@@ -49,16 +52,11 @@ pub(super) const ROWS: &[Directive] = &[
     row("tls-key-file-pass", Kind::Text, "", "Pass phrase of the private key.")
         .sensitive()
         .volatile(),
-    row("tls-client-cert-file", Kind::Text, "", "Certificate for outgoing connections.")
-        .volatile()
-        .inert(NO_LINKS),
-    row("tls-client-key-file", Kind::Text, "", "Private key for outgoing connections.")
-        .volatile()
-        .inert(NO_LINKS),
+    row("tls-client-cert-file", Kind::Text, "", "Certificate for outgoing connections.").volatile(),
+    row("tls-client-key-file", Kind::Text, "", "Private key for outgoing connections.").volatile(),
     row("tls-client-key-file-pass", Kind::Text, "", "Pass phrase of that private key.")
         .sensitive()
-        .volatile()
-        .inert(NO_LINKS),
+        .volatile(),
     row("tls-dh-params-file", Kind::Text, "", "Parameters of the Diffie-Hellman exchange.")
         .inert("keys are exchanged on elliptic curves"),
     row(

@@ -10,6 +10,26 @@ const DEBUG: [&str; 2] = ["--enable-debug-command", "yes"];
 /// `hello`, as redis-server 7.0.15 dumps it.
 const HELLO: &[u8] = b"\x00\x05hello\x0A\x00\x63\x72\xDF\x76\x65\x34\x20\x0A";
 
+/// `rdbcompression` is looked at by each DUMP, here and there; what comes of either loads.
+#[test]
+fn payloads_are_compressed_when_snapshots_are() {
+    let mut pair = redis7_pair(&DEBUG);
+    let text = "a".repeat(200);
+    for mut client in [pair.ours().client(), pair.theirs().client()] {
+        let mut dumped = |compress: &str| {
+            client.cmd(&["CONFIG", "SET", "rdbcompression", compress]);
+            client.cmd(&["SET", "text", &text]);
+            let Value::Bulk(payload) = client.cmd(&["DUMP", "text"]) else { panic!("a payload") };
+            let restored = [&b"RESTORE"[..], b"copy", b"0", &payload, b"REPLACE"];
+            assert_eq!(client.cmd(&restored), Value::Status(b"OK".to_vec()));
+            assert_eq!(client.cmd(&["GET", "copy"]), Value::Bulk(text.clone().into_bytes()));
+            payload.len()
+        };
+        let sizes = ["yes", "no", "yes"].map(&mut dumped);
+        assert!(sizes[0] < 50 && sizes[1] > 200 && sizes[2] == sizes[0], "{sizes:?}");
+    }
+}
+
 #[test]
 fn options_and_errors() {
     let mut pair = redis7_pair(&DEBUG);

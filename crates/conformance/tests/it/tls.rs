@@ -3,7 +3,7 @@
 //! Certificates are made here; the client is rustls over a blocking socket. Expected replies are bytes, so
 //! that nothing between them and the wire can hide a difference.
 
-mod setup;
+pub(crate) mod setup;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

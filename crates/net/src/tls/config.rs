@@ -142,7 +142,7 @@ impl Acceptor {
 
 impl Connector {
     /// Reads the files and checks that all fits together. Shows the certificate for clients, else that of
-    /// the server, else none.
+    /// the server, else none. As in the peers, the one for clients counts only together with its key.
     pub fn new(options: &Options) -> Result<Made<Self>, ConfigError> {
         let mut allowed = Allowed::new(options)?;
         let roots = authorities(options, &mut allowed.notices)?;
@@ -155,18 +155,23 @@ impl Connector {
             .map_err(other)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyName(servers)));
-        let pairs = [
-            (&options.client_cert_file, &options.client_key_file, &options.client_key_pass),
-            (&options.cert_file, &options.key_file, &options.key_pass),
-        ];
-        let pair = pairs.into_iter().find(|(cert, _, _)| cert.is_some());
+        let own = (&options.client_cert_file, &options.client_key_file, &options.client_key_pass);
+        let pair = match own {
+            (Some(_), Some(_), _) => own,
+            _ => (&options.cert_file, &options.key_file, &options.key_pass),
+        };
+        if options.client_cert_file.is_some() != options.client_key_file.is_some() {
+            let line = "tls-client-cert-file and tls-client-key-file: one is left out, since the \
+                        other is not set";
+            allowed.notices.push(line.to_owned());
+        }
         let mut config = match pair {
-            Some((Some(cert), Some(key), pass)) => {
+            (Some(cert), Some(key), pass) => {
                 let key = certified_key(cert, key, pass, &allowed.provider)?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
-            Some(_) => return Err(ConfigError::NoKey),
-            None => builder.with_no_client_auth(),
+            (Some(_), None, _) => return Err(ConfigError::NoKey),
+            (None, _, _) => builder.with_no_client_auth(),
         };
         config.enable_sni = false;
         Ok(Made { made: Self(Arc::new(config)), notices: allowed.notices })

@@ -19,8 +19,7 @@ use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 
 use mio::net::TcpStream;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, Connection, ServerConnection};
+use rustls::{Connection, ServerConnection};
 
 use super::config::{Acceptor, Connector};
 
@@ -68,10 +67,7 @@ impl TlsStream {
 
     /// The client's side of a connection that was opened or is being opened; the handshake follows.
     pub fn connect(stream: TcpStream, connector: &Connector) -> io::Result<Self> {
-        // No name is sent or checked, so any will do.
-        let name = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
-        let tls = ClientConnection::new(connector.0.clone(), name).map_err(io::Error::other)?;
-        Ok(Self::new(stream, tls.into()))
+        Ok(Self::new(stream, connector.connection()?.into()))
     }
 
     fn new(stream: TcpStream, tls: Connection) -> Self {

@@ -164,6 +164,12 @@ impl Sentinel {
         let mut count = 0;
         for (name, primary) in &mut self.primaries {
             if matches(pattern, name.as_bytes(), Case::Sensitive) {
+                let to = primary.current_addr().clone();
+                if !to.is_same(&primary.node.addr) {
+                    // Others know of the promoted replica by this epoch: there is no way back.
+                    hello::announce_switch(&mut self.core, primary, &to);
+                    primary.node.addr = to;
+                }
                 self.core.reset_primary(primary, KeepPeers::No);
                 count += 1;
             }

@@ -149,3 +149,32 @@ fn hello_messages() {
     let keys: Vec<&String> = one.primaries()["m"].replicas.keys().collect();
     assert_eq!(keys, ["10.0.0.1:6379", "10.0.0.3:6379"]);
 }
+
+fn hello(one: &mut Sentinel, run_id: &str, current: u64, primary: &str, config: u64) {
+    let text = format!("10.0.1.9,26379,{run_id},{current},m,{primary},6379,{config}");
+    let mut out = Vec::new();
+    let mut reply = Reply::new(&mut out, Protocol::Resp2);
+    one.publish(crate::HELLO_CHANNEL.as_bytes(), text.as_bytes(), &mut reply);
+}
+
+/// Two configurations of one epoch, as forced failovers leave them: the smaller run id moves its own on, and a greatest
+/// epoch is no end of the world.
+#[test]
+fn configurations_of_one_epoch_are_settled() {
+    for (current, settled) in [(5, 6), (u64::MAX, u64::MAX)] {
+        let mut one = sentinel();
+        hello(&mut one, "bbbb", current, "10.0.0.2", 5);
+        assert_eq!(one.primaries()["m"].config_epoch, 5);
+        // The same place, and an older epoch: nothing.
+        hello(&mut one, "cccc", current, "10.0.0.2", 5);
+        hello(&mut one, "cccc", current, "10.0.0.3", 4);
+        assert_eq!(one.primaries()["m"].config_epoch, 5);
+        // It is for the smaller one to move on.
+        hello(&mut one, "00", current, "10.0.0.3", 5);
+        assert_eq!(one.primaries()["m"].config_epoch, 5);
+        hello(&mut one, "cccc", current, "10.0.0.3", 5);
+        let primary = &one.primaries()["m"];
+        assert_eq!((primary.config_epoch, primary.node.addr.ip.as_str()), (settled, "10.0.0.2"));
+        assert!(one.outputs().contains(&Output::Persist));
+    }
+}

@@ -8,11 +8,14 @@
 //! A kept connection may have been closed by the target meanwhile, which shows only when it is used: a
 //! round that was not answered at all on such a connection is tried once more on a new one.
 //!
+//! With `tls-cluster yes` connections have TLS, as in the peers; one that was made before that changed is not used
+//! again.
+//!
 //! Failure: whatever goes wrong is said in the round ([`Broken`]), with the answers that came before. Each
 //! wait for the target (to connect, to take bytes, to answer) ends after the command's time-out.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +24,11 @@ use std::time::Duration;
 use ochre_engine::commands::migrate::{Broken, Login, Round, Target};
 use ochre_engine::engine::Engine;
 use ochre_engine::mailbox::Message;
+
+use super::stream::Stream;
+use crate::host::reason;
+use crate::log;
+use crate::tls::Tls;
 
 /// How long a connection is kept.
 const IDLE: Duration = Duration::from_secs(10);
@@ -49,7 +57,12 @@ impl Movers {
     }
 
     /// Hands a round to the thread of its target.
-    pub(crate) fn send(self: &Arc<Self>, engine: &'static Engine, round: Box<Round>) {
+    pub(crate) fn send(
+        self: &Arc<Self>,
+        engine: &'static Engine,
+        tls: &'static Tls,
+        round: Box<Round>,
+    ) {
         let address = (round.target.host.clone(), round.target.port);
         let mut queues = self.queues();
         let left = match queues.get(&address) {
@@ -61,6 +74,7 @@ impl Movers {
                 let mover = Mover {
                     movers: Arc::clone(self),
                     engine,
+                    tls,
                     address: address.clone(),
                     wire: None,
                 };
@@ -91,13 +105,14 @@ fn give_back(engine: &'static Engine, round: Box<Round>) {
 struct Mover {
     movers: Arc<Movers>,
     engine: &'static Engine,
+    tls: &'static Tls,
     address: Address,
     wire: Option<Wire>,
 }
 
 /// A connection, and what the target knows of it.
 struct Wire {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Stream>,
     login: Option<Login>,
     /// The selected database; none: it is new, and nobody has logged in.
     db: Option<i64>,
@@ -144,12 +159,22 @@ impl Mover {
     /// Says everything and hears the answers.
     fn attempt(&mut self, round: &mut Round) -> Result<(), Broken> {
         let target = Arc::clone(&round.target);
-        if self.wire.as_ref().is_some_and(|wire| wire.login != target.login) {
+        let is_tls = self.engine.live().0.settings.tls.cluster;
+        let is_of_use =
+            |wire: &Wire| wire.login == target.login && wire.stream.get_ref().is_tls() == is_tls;
+        if self.wire.as_ref().is_some_and(|wire| !is_of_use(wire)) {
             self.wire = None;
         }
         let wire = match self.wire.take() {
             Some(wire) => self.wire.insert(wire),
-            None => self.wire.insert(Wire::open(&target)?),
+            None => {
+                let tls = is_tls.then_some(self.tls);
+                let wire = Wire::open(self.engine, tls, &target).map_err(|(broken, why)| {
+                    log::verbose(&format!("MIGRATE to {}:{}: {why}", target.host, target.port));
+                    broken
+                })?;
+                self.wire.insert(wire)
+            }
         };
         wire.wait_at_most(target.timeout)?;
         // The password may have been changed there since the last round.
@@ -171,23 +196,50 @@ impl Mover {
     }
 }
 
+/// Puts TLS over a connection when it is wanted; the handshake takes as long as any wait for the target may.
+fn over(
+    engine: &Engine,
+    tls: Option<&Tls>,
+    tcp: TcpStream,
+    patience: Duration,
+) -> io::Result<Stream> {
+    let Some(tls) = tls else { return Stream::new(tcp, None) };
+    let connector = tls.connector()?;
+    tcp.set_write_timeout(Some(patience))?;
+    tcp.set_read_timeout(Some(patience))?;
+    let mut stream = Stream::new(tcp, Some(&connector))?;
+    let began_ns = engine.host.ticks_ns();
+    stream.shake_hands(|| {
+        let waited = Duration::from_nanos(engine.host.ticks_ns().saturating_sub(began_ns));
+        if waited >= patience { Err(io::Error::from(io::ErrorKind::TimedOut)) } else { Ok(()) }
+    })?;
+    Ok(stream)
+}
+
 impl Wire {
-    fn open(target: &Target) -> Result<Self, Broken> {
-        let addresses = (target.host.as_str(), target.port).to_socket_addrs();
-        let addresses = addresses.map_err(|_| Broken::Connecting)?;
+    /// Connects; failure: what the client is told, and why.
+    fn open(engine: &Engine, tls: Option<&Tls>, target: &Target) -> Result<Self, (Broken, String)> {
+        let not_found = |error: io::Error| (Broken::Connecting, reason(&error));
+        let addresses = (target.host.as_str(), target.port).to_socket_addrs().map_err(not_found)?;
+        let mut why = "the host has no address".to_owned();
         for address in addresses {
-            if let Ok(stream) = TcpStream::connect_timeout(&address, target.timeout) {
-                // Without it small moves take longer, and nothing else.
-                drop(stream.set_nodelay(true));
-                let stream = BufReader::new(stream);
-                return Ok(Self { stream, login: target.login.clone(), db: None });
+            match TcpStream::connect_timeout(&address, target.timeout) {
+                Ok(tcp) => {
+                    // Without it small moves take longer, and nothing else.
+                    drop(tcp.set_nodelay(true));
+                    let stream = over(engine, tls, tcp, target.timeout)
+                        .map_err(|error| (Broken::Connecting, reason(&error)))?;
+                    let stream = BufReader::new(stream);
+                    return Ok(Self { stream, login: target.login.clone(), db: None });
+                }
+                Err(error) => why = reason(&error),
             }
         }
-        Err(Broken::Writing)
+        Err((Broken::Writing, why))
     }
 
     fn wait_at_most(&self, timeout: Duration) -> Result<(), Broken> {
-        let stream = self.stream.get_ref();
+        let stream = self.stream.get_ref().tcp();
         stream.set_write_timeout(Some(timeout)).map_err(|_| Broken::Writing)?;
         stream.set_read_timeout(Some(timeout)).map_err(|_| Broken::Reading)
     }

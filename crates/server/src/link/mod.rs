@@ -3,11 +3,13 @@
 //! - [`replica`]: to the primary that this server follows;
 //! - [`transfer`]: the snapshot that a primary sends, into the keyspace;
 //! - [`migrate`]: to targets of MIGRATE;
+//! - [`stream`]: what these talk over, with TLS or without;
 //! - [`history`]: which history the data of a file belongs to, at the start.
 
 pub(crate) mod history;
 pub(crate) mod migrate;
 mod replica;
+mod stream;
 mod transfer;
 
 use std::io;

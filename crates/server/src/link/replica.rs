@@ -13,6 +13,9 @@
 //! **After each batch**, in this order: the append-only file is written, as a loop does at the end of its turn;
 //! loops with replicas of our own are woken; an acknowledgement goes out when the primary asked for one.
 //!
+//! With `tls-replication yes` the connection has TLS: the handshake takes `repl-timeout` at most, and the port that
+//! is announced is that of TLS, if there is one. A change of that directive, or of certificates, is for the next link.
+//!
 //! Failure: whatever goes wrong is logged, the link is closed, and a new one is tried: at once, or after [`RETRY`]
 //! if this one did not last. What was applied stays, and the next link goes on from there. A transaction of which
 //! the end did not come is dropped with the link, and comes again from its start.
@@ -24,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ochre_config::Settings;
 use ochre_engine::apply::Applier;
 use ochre_engine::engine::Engine;
 use ochre_engine::following::{Incoming, LinkState, Primary};
@@ -32,6 +36,7 @@ use ochre_engine::session::ClientInfo;
 use ochre_keyspace::lazyfree::Bin;
 use ochre_replication::link::{Event, Failure, Introduction, Link, Received};
 
+use super::stream::{Stream, is_silence};
 use super::transfer;
 use crate::event_loop::Shared;
 use crate::host::reason;
@@ -204,13 +209,14 @@ impl Follower {
             view.state = LinkState::Connecting;
             view.down_since_ms = down_since_ms;
         });
-        let stream = connect(primary)?;
+        let tcp = connect(primary)?;
         let live = wire.engine.live().0;
         let settings = &live.settings;
-        stream.set_nodelay(settings.repl_no_delay)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        tcp.set_nodelay(settings.repl_no_delay)?;
+        tcp.set_read_timeout(Some(PATIENCE))?;
         let patience = u64::try_from(settings.repl_timeout_ms).unwrap_or(1).max(1);
-        stream.set_write_timeout(Some(Duration::from_millis(patience)))?;
+        tcp.set_write_timeout(Some(Duration::from_millis(patience)))?;
+        let stream = self.over(tcp, settings)?;
         let history = wire.engine.replicas.history();
         let resumable = self.resumable.get_or_insert(false);
         let resume = resumable.then(|| (history.id, wire.engine.log.end()));
@@ -218,6 +224,8 @@ impl Follower {
         let given = |text: &[u8]| Some(text.to_vec()).filter(|text| !text.is_empty());
         let who = Introduction {
             port: match replica.announce_port {
+                // Whoever reaches this server by the addresses of links uses TLS, too.
+                0 if settings.tls.replication && settings.tls.port != 0 => settings.tls.port,
                 0 => wire.shared.listening.port(),
                 port => port,
             },
@@ -232,7 +240,7 @@ impl Follower {
         let mut out = Vec::new();
         let now_ms = wire.shared.clock.now().unix_ms;
         let link = Link::connected(who, now_ms, &mut out);
-        let info = Arc::new(pseudo_client(wire.engine, &stream, now_ms / 1000));
+        let info = Arc::new(pseudo_client(wire.engine, stream.tcp(), now_ms / 1000));
         wire.engine.clients.add(Arc::clone(&info), usize::MAX);
         let mut talk = Conversation {
             wire,
@@ -248,6 +256,34 @@ impl Follower {
         let ended = talk.synchronise().and_then(|()| talk.follow());
         wire.engine.clients.remove(info.id);
         ended
+    }
+
+    /// Puts TLS over a connection when the settings ask for it.
+    fn over(&self, tcp: TcpStream, settings: &Settings) -> Result<Stream, Broken> {
+        let (engine, shared) = (self.wire.engine, self.wire.shared);
+        if !settings.tls.replication {
+            return Ok(Stream::new(tcp, None)?);
+        }
+        let connector = shared.listening.tls.connector()?;
+        let mut stream = Stream::new(tcp, Some(&connector))?;
+        let end_ms = shared.clock.now().unix_ms.saturating_add(settings.repl_timeout_ms);
+        let shaken = stream.shake_hands(|| {
+            let over = engine.stopping.load(Ordering::Relaxed);
+            if over || engine.following.version() != self.version {
+                return Err(Broken::Void);
+            }
+            match shared.clock.now().unix_ms > end_ms {
+                true => Err(Broken::Lost("the TLS handshake takes too long".to_owned())),
+                false => Ok(()),
+            }
+        });
+        match shaken {
+            Ok(()) => Ok(stream),
+            Err(Broken::Lost(why)) => {
+                Err(Broken::Lost(format!("Error condition on socket for SYNC: TLS: {why}")))
+            }
+            Err(other) => Err(other),
+        }
     }
 }
 
@@ -291,7 +327,7 @@ pub(super) struct Conversation<'w> {
     pub(super) version: u64,
     /// See [`Follower`].
     pub(super) resumable: &'w mut bool,
-    stream: TcpStream,
+    stream: Stream,
     link: Link,
     /// To be sent.
     out: Vec<u8>,
@@ -510,10 +546,4 @@ impl Conversation<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether a read has only waited for long enough.
-fn is_silence(error: &io::Error) -> bool {
-    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }

@@ -5,7 +5,7 @@
 //!
 //! Limits: `maxclients` clients. Timers: the state machine says when it wants to be called next, at most 100 ms later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,10 +46,12 @@ pub(super) struct Driver {
     /// Users have changed since the file was written.
     pub(super) users_changed: bool,
     poll: Poll,
-    listening: Listening,
+    listening: &'static Listening,
     pub(super) clients: BTreeMap<u64, Client>,
     next_client: u64,
     links: BTreeMap<LinkId, Link>,
+    /// Links whose last handshake failed, which was logged.
+    strangers: BTreeSet<LinkId>,
     scripts: Scripts,
     stop: Arc<AtomicBool>,
     /// The last writing of the file failed.
@@ -77,7 +79,8 @@ impl Driver {
         }
         let poll = Poll::new().map_err(|error| reason(&error))?;
         let registry = poll.registry().try_clone().map_err(|error| reason(&error))?;
-        let listening = Listening::new(registry);
+        // The thread that looks at the files of TLS has it, too; there is one for the life of the process.
+        let listening: &'static Listening = Box::leak(Box::new(Listening::new(registry)));
         let accepts = tls::Tls::prepare(&settings)
             .map_err(|_| "Failed to configure TLS. Check logs for more info.".to_owned())?;
         listening.tls.put(accepts);
@@ -105,6 +108,7 @@ impl Driver {
             clients: BTreeMap::new(),
             next_client: 1,
             links: BTreeMap::new(),
+            strangers: BTreeSet::new(),
             scripts: Scripts::default(),
             stop,
             unsaved: false,
@@ -156,6 +160,9 @@ impl Driver {
                 // An edge of a listener may have told of more than were taken.
                 self.accept_all();
                 self.close_idle();
+                self.close_overdue();
+                let unix_ms = self.now().unix_ms;
+                self.listening.tls.reload_when_due(&self.settings.tls, unix_ms);
             }
             self.flush_clients();
         }
@@ -281,7 +288,17 @@ impl Driver {
     // Links.
 
     fn open(&mut self, id: LinkId, ip: &str, port: u16) {
-        match Link::open(ip, port, self.poll.registry(), link_token(id)) {
+        let place = (self.poll.registry(), link_token(id));
+        let now_ms = self.now_ms();
+        let opened = match self.settings.tls.replication {
+            false => Link::open((ip, port), None, place, now_ms),
+            true => self
+                .listening
+                .tls
+                .connector()
+                .and_then(|connector| Link::open((ip, port), Some(&connector), place, now_ms)),
+        };
+        match opened {
             Ok(link) => drop(self.links.insert(id, link)),
             Err(error) => {
                 log::debug(&format!("Connecting to {ip}:{port}: {}", reason(&error)));
@@ -296,7 +313,10 @@ impl Driver {
         let result = link.on_event(&mut news);
         for one in news {
             match one {
-                News::Opened(local) => self.machine.connected(self.now(), id, &local),
+                News::Opened(local) => {
+                    self.strangers.remove(&id);
+                    self.machine.connected(self.now(), id, &local);
+                }
                 News::Reply(value) => self.machine.reply(self.now(), id, &value),
             }
             self.perform();
@@ -307,9 +327,25 @@ impl Driver {
     }
 
     fn lose(&mut self, id: LinkId, error: &io::Error) {
-        if self.links.remove(&id).is_some() {
-            log::debug(&format!("A link is closed: {}", reason(error)));
+        if let Some(link) = self.links.remove(&id) {
+            let line = format!("A link to {} is closed: {}", link.addr(), reason(error));
+            // It is tried again each second, and would fill the log.
+            if link.is_handshaking() && self.strangers.insert(id) {
+                log::warning(&format!("{line} (TLS handshake)"));
+            } else {
+                log::debug(&line);
+            }
             self.machine.disconnected(self.now(), id);
+        }
+    }
+
+    /// Ends handshakes that take too long.
+    fn close_overdue(&mut self) {
+        let now_ms = self.now_ms();
+        let overdue = |(id, link): (&LinkId, &Link)| link.is_overdue(now_ms).then_some(*id);
+        let overdue: Vec<LinkId> = self.links.iter().filter_map(overdue).collect();
+        for id in overdue {
+            self.lose(id, &io::Error::from(io::ErrorKind::TimedOut));
         }
     }
 
@@ -326,7 +362,10 @@ impl Driver {
             for output in outputs {
                 match output {
                     Output::Open { link, ip, port } => self.open(link, &ip, port),
-                    Output::Close { link } => drop(self.links.remove(&link)),
+                    Output::Close { link } => {
+                        self.links.remove(&link);
+                        self.strangers.remove(&link);
+                    }
                     Output::Send { link, request } => {
                         let sent = self.links.get_mut(&link).map(|link| link.send(&request));
                         if let Some(Err(error)) = sent {

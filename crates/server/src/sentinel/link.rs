@@ -1,5 +1,8 @@
 //! A connection to a server or to another sentinel: bytes out, replies in.
 //!
+//! With TLS a handshake follows on connecting; only when it is done the connection counts as open. It may take
+//! [`HANDSHAKE_MS`], which its owner sees to.
+//!
 //! Limits: replies beyond `REPLY_MAX` bytes, or requests of which more than `UNSENT_MAX` bytes wait, end the connection;
 //! the state machine makes another one.
 
@@ -8,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use mio::{Registry, Token};
 use ochre_net::socket::Socket;
+use ochre_net::tls::{Connector, TlsStream};
 use ochre_resp::parse::{ReplyLimits, ReplyParser, Value};
 
 /// Most bytes of one string of a reply: an INFO of very many replicas has some hundred kilobytes.
@@ -19,10 +23,14 @@ const UNSENT_MAX: usize = 1 << 20;
 /// Bytes read at once.
 const BLOCK: usize = 16 << 10;
 
+/// Longest handshake, in milliseconds.
+pub(super) const HANDSHAKE_MS: i64 = 10_000;
+
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Connecting,
+    Handshaking,
     Open,
 }
 
@@ -40,22 +48,37 @@ pub(super) enum News {
 pub(super) struct Link {
     socket: Socket,
     phase: Phase,
+    /// What it goes to.
+    addr: SocketAddr,
+    /// When it was begun, in milliseconds of the process.
+    began_ms: i64,
     parser: ReplyParser,
     input: Vec<u8>,
     output: Vec<u8>,
 }
 
 impl Link {
-    /// Begins to connect.
-    pub(super) fn open(ip: &str, port: u16, registry: &Registry, token: Token) -> io::Result<Self> {
+    /// Begins to connect, with TLS if there is something to make it with.
+    pub(super) fn open(
+        (ip, port): (&str, u16),
+        connector: Option<&Connector>,
+        (registry, token): (&Registry, Token),
+        now_ms: i64,
+    ) -> io::Result<Self> {
         let ip: IpAddr = ip.parse().map_err(io::Error::other)?;
-        let stream = mio::net::TcpStream::connect(SocketAddr::new(ip, port))?;
-        let mut socket = Socket::Tcp(stream);
+        let addr = SocketAddr::new(ip, port);
+        let stream = mio::net::TcpStream::connect(addr)?;
+        let mut socket = match connector {
+            None => Socket::Tcp(stream),
+            Some(connector) => Socket::Tls(Box::new(TlsStream::connect(stream, connector)?)),
+        };
         socket.register(registry, token)?;
         let limits = ReplyLimits { bulk_bytes: REPLY_MAX, elements: ELEMENTS_MAX, depth: 8 };
         Ok(Self {
             socket,
             phase: Phase::Connecting,
+            addr,
+            began_ms: now_ms,
             parser: ReplyParser::new(limits),
             input: Vec::new(),
             output: Vec::new(),
@@ -88,8 +111,35 @@ impl Link {
     fn tcp(&self) -> Option<&mio::net::TcpStream> {
         match &self.socket {
             Socket::Tcp(stream) => Some(stream),
-            Socket::Tls(_) | Socket::Unix(_) => None,
+            Socket::Tls(stream) => Some(stream.tcp()),
+            Socket::Unix(_) => None,
         }
+    }
+
+    /// What it goes to.
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Whether TLS is what it waits for.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.phase == Phase::Handshaking
+    }
+
+    /// Whether the handshake has not come to its end in time.
+    pub(super) fn is_overdue(&self, now_ms: i64) -> bool {
+        self.is_handshaking() && now_ms - self.began_ms > HANDSHAKE_MS
+    }
+
+    /// Goes on with the handshake; true when it is done.
+    fn shake(&mut self) -> io::Result<bool> {
+        while !self.socket.handshake()? {
+            // What is left in the socket no further edge tells of.
+            if !self.socket.may_hold_more(0, 1) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Something may be read or written. Failure: the connection has ended.
@@ -105,6 +155,12 @@ impl Link {
                 Err(error) => return Err(error),
             }
             stream.set_nodelay(true)?;
+            self.phase = Phase::Handshaking;
+        }
+        if self.phase == Phase::Handshaking {
+            if !self.shake()? {
+                return Ok(());
+            }
             self.phase = Phase::Open;
             let local = self.tcp().and_then(|stream| stream.local_addr().ok());
             let local = local.map_or_else(String::new, |addr| addr.ip().to_canonical().to_string());
@@ -118,6 +174,7 @@ impl Link {
         let mut block = [0; BLOCK];
         let ended = loop {
             match self.socket.read(&mut block)? {
+                None if self.socket.may_hold_more(0, 1) => {}
                 None => break false,
                 Some(0) => break true,
                 Some(bytes) => self.input.extend_from_slice(&block[..bytes]),

@@ -111,6 +111,12 @@ pub(super) fn random_hex(bytes: usize) -> Result<String, String> {
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// The port that others are told of: that of TLS when links have it.
+fn announced_port(settings: &Settings) -> u16 {
+    let by_tls = settings.tls.replication && settings.tls.port != 0;
+    if by_tls || settings.port == 0 { settings.tls.port } else { settings.port }
+}
+
 fn serve(config: Config, loaded: &Loaded) -> Result<(), String> {
     let settings = Settings::of(&config);
     let manager = Manager::find(settings.supervised, |name| std::env::var(name).ok());
@@ -136,7 +142,7 @@ fn serve(config: Config, loaded: &Loaded) -> Result<(), String> {
         Some(myid) => myid,
         None => random_hex(20)?,
     };
-    let port = if settings.port == 0 { settings.tls.port } else { settings.port };
+    let port = announced_port(&settings);
     let mut globals = Globals::new(myid, port);
     globals.password = String::from_utf8_lossy(&settings.requirepass).into_owned();
     let clock = Clock::new();

@@ -1,9 +1,10 @@
 //! Sentinels and servers in a world with faults.
 //!
 //! A history: all start and find one another; faults for some seconds; then the world is good again, and all must come to
-//! agree. See [`invariants`] for what is checked.
+//! agree. See [`invariants`] for what is checked, `scenario` for what a history is about.
 
 pub mod invariants;
+mod scenario;
 pub mod server;
 mod world;
 
@@ -11,8 +12,8 @@ use ochre_sentinel::Mutation;
 
 pub use invariants::Violation;
 
-/// The name of the primary that is watched.
-pub const NAME: &str = "m";
+/// The names of the primaries that are watched; some histories have only the first.
+pub const NAMES: [&str; 2] = ["m", "n"];
 
 /// What a history gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,10 @@ pub struct Outcome {
     pub switches: usize,
     /// Failovers that were begun.
     pub attempts: usize,
+    /// Failovers that an operator asked for and that were begun.
+    pub asked: usize,
+    /// Writes that had been confirmed before a primary was isolated, and were looked for at the end.
+    pub confirmed: usize,
     /// Events of the world.
     pub steps: u64,
     /// A number that two equal histories have in common.

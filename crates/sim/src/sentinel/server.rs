@@ -1,6 +1,10 @@
 //! A server as far as sentinels can tell: role, INFO, PING, the hello channel, REPLICAOF, and replication by offsets.
 //!
-//! It answers with the bytes of the protocol. A restart keeps what CONFIG REWRITE wrote: whom it follows.
+//! It answers with the bytes of the protocol. A restart keeps what CONFIG REWRITE wrote, whom it follows, and its data.
+//!
+//! Data is a history of writes: spans of one primary's time each, `(term, end)`, where `term` is a number that no other
+//! time as primary has, and `end` the offset behind the last write. A replica has a prefix of its primary's history, or
+//! takes all of it over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +29,17 @@ pub enum Effect {
     KillClients,
 }
 
+/// FAILOVER TO another: first it is waited for, without writes; then this one follows and the other is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handover {
+    /// Who takes over.
+    pub to: usize,
+    /// When waiting for it is given up.
+    pub until: Time,
+    /// Whether this server has given its part up.
+    pub demoted: bool,
+}
+
 /// See the module's head.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -36,8 +51,12 @@ pub struct Server {
     written: Follows,
     /// `replica-priority`
     pub priority: u32,
-    /// How much of the history it has.
-    pub offset: u64,
+    /// The writes that it has; ends are ascending.
+    pub history: Vec<(u64, u64)>,
+    /// The number of its time as primary, when it is one.
+    term: Option<u64>,
+    /// FAILOVER is under way.
+    pub handover: Option<Handover>,
     /// Whether the link to its primary is up.
     pub link_up: bool,
     /// Since when it is down.
@@ -69,7 +88,9 @@ impl Server {
             follows,
             written: follows,
             priority,
-            offset: 0,
+            history: Vec::new(),
+            term: None,
+            handover: None,
             link_up: false,
             link_down_at: 0,
             listeners: BTreeSet::new(),
@@ -84,6 +105,7 @@ impl Server {
         self.run_id =
             format!("{:040x}", u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()));
         self.follows = self.written;
+        self.handover = None;
         self.link_up = false;
         self.link_down_at = now;
         self.listeners.clear();
@@ -94,6 +116,43 @@ impl Server {
     pub fn hung_up(&mut self, conn: ConnId) {
         self.listeners.remove(&conn);
         self.queued.remove(&conn);
+    }
+
+    /// How much it has.
+    pub fn offset(&self) -> u64 {
+        self.history.last().map_or(0, |(_, end)| *end)
+    }
+
+    /// Whether it has a write, by the term in which it was made and the offset behind it.
+    pub fn has(&self, write: (u64, u64)) -> bool {
+        self.history.iter().any(|(term, end)| *term == write.0 && *end >= write.1)
+    }
+
+    /// Writes as a primary; `fresh` is a number that no other term has.
+    pub fn write(&mut self, bytes: u64, fresh: u64) {
+        let term = *self.term.get_or_insert(fresh);
+        let end = self.offset() + bytes;
+        match self.history.last_mut() {
+            Some((last, known)) if *last == term => *known = end,
+            _ => self.history.push((term, end)),
+        }
+    }
+
+    /// Takes over what its primary has.
+    pub fn copy(&mut self, primary: &[(u64, u64)]) {
+        if self.history != primary {
+            primary.clone_into(&mut self.history);
+        }
+    }
+
+    /// Follows another from here on, or none.
+    pub fn turn(&mut self, follows: Follows, now: Time) {
+        self.term = None;
+        if follows != self.follows {
+            self.follows = follows;
+            self.link_up = false;
+            self.link_down_at = now;
+        }
     }
 
     /// Notes that the link to its primary is up or down.
@@ -155,6 +214,14 @@ impl Server {
                 );
                 return Effect::None;
             }
+            (b"slaveof" | b"replicaof", _) if self.handover.is_some() => {
+                out.extend_from_slice(b"-ERR REPLICAOF not allowed while failing over.\r\n");
+                return Effect::None;
+            }
+            (b"failover", _) => {
+                self.failover(args, replicas, now, out);
+                return Effect::Role;
+            }
             (b"slaveof" | b"replicaof", _) => {
                 out.extend_from_slice(b"+OK\r\n");
                 self.follow(args, now);
@@ -173,11 +240,28 @@ impl Server {
 
     fn follow(&mut self, args: &[Vec<u8>], now: Time) {
         let host = args.get(1).map(|host| String::from_utf8_lossy(host).into_owned());
-        let follows = host.and_then(|host| server_at(&host));
-        if follows != self.follows {
-            self.follows = follows;
-            self.link_up = false;
-            self.link_down_at = now;
+        self.turn(host.and_then(|host| server_at(&host)), now);
+    }
+
+    /// `FAILOVER TO host port TIMEOUT ms` and `FAILOVER ABORT`.
+    fn failover(&mut self, args: &[Vec<u8>], replicas: &[usize], now: Time, out: &mut Vec<u8>) {
+        let text = |at: usize| args.get(at).map(|arg| String::from_utf8_lossy(arg).into_owned());
+        if args.len() == 2 {
+            // One that has begun to follow comes back as a primary.
+            if let Some(Handover { demoted: true, .. }) = self.handover.take() {
+                self.turn(None, now);
+            }
+            out.extend_from_slice(b"+OK\r\n");
+            return;
+        }
+        let to = text(2).and_then(|host| server_at(&host)).filter(|to| replicas.contains(to));
+        let timeout = text(5).and_then(|ms| ms.parse::<Time>().ok());
+        match (to, timeout) {
+            (Some(to), Some(timeout)) if self.follows.is_none() && self.handover.is_none() => {
+                self.handover = Some(Handover { to, until: now + timeout, demoted: false });
+                out.extend_from_slice(b"+OK\r\n");
+            }
+            _ => out.extend_from_slice(b"-ERR FAILOVER cannot begin.\r\n"),
         }
     }
 
@@ -199,7 +283,7 @@ impl Server {
                      master_link_status:{status}\r\nmaster_link_down_since_seconds:{down}\r\n\
                      slave_repl_offset:{}\r\nslave_priority:{}\r\n",
                     server_ip(primary),
-                    self.offset,
+                    self.offset(),
                     self.priority
                 ));
             }

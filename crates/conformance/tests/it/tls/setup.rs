@@ -17,12 +17,12 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, Strea
 const PORTS_MAX: usize = 20;
 
 /// A port that nothing listens on at this moment.
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Has a server listen for TLS on a port that is free, and says on which.
-pub(super) fn move_tls_port(server: &Server) -> u16 {
+pub(crate) fn move_tls_port(server: &Server) -> u16 {
     let mut client = server.client();
     for _ in 0..PORTS_MAX {
         let port = free_port();
@@ -36,28 +36,28 @@ pub(super) fn move_tls_port(server: &Server) -> u16 {
 }
 
 /// A certificate and its key.
-pub(super) struct Identity {
-    pub(super) name: String,
+pub(crate) struct Identity {
+    pub(crate) name: String,
     certificate: CertificateDer<'static>,
     pem: String,
     key: KeyPair,
 }
 
 /// A folder with `ca.crt`, `server.crt` and `server.key`; it goes with this.
-pub(super) struct Setup {
+pub(crate) struct Setup {
     folder: PathBuf,
     authority: CertifiedIssuer<'static, KeyPair>,
     server: Identity,
 }
 
 /// A server with a TLS port.
-pub(super) struct TlsServer {
-    pub(super) plain: Server,
-    pub(super) port: u16,
+pub(crate) struct TlsServer {
+    pub(crate) plain: Server,
+    pub(crate) port: u16,
 }
 
 impl Setup {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("ochre-tls-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let mut params = CertificateParams::default();
@@ -72,17 +72,17 @@ impl Setup {
         setup
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// A certificate for a name.
-    pub(super) fn issue(&self, name: &str) -> Identity {
+    pub(crate) fn issue(&self, name: &str) -> Identity {
         issue(&self.authority, name)
     }
 
     /// Writes a certificate and its key into the folder, under its name.
-    pub(super) fn write(&self, identity: &Identity) {
+    pub(crate) fn write(&self, identity: &Identity) {
         let path = |end: &str| self.folder.join(format!("{}.{end}", identity.name));
         // The certificate last: a reload between the two finds a pair that does not match, and tries again.
         fs::write(path("key"), identity.key.serialize_pem()).unwrap();
@@ -99,12 +99,12 @@ impl Setup {
     }
 
     /// The command that sets a directive to a file of the folder.
-    pub(super) fn set(&self, name: &str, file: &str) -> String {
+    pub(crate) fn set(&self, name: &str, file: &str) -> String {
         format!("CONFIG SET {name} {}", self.folder.join(file).display())
     }
 
     /// Starts a server with the files of the folder.
-    pub(super) fn server(&self, options: &[&str]) -> TlsServer {
+    pub(crate) fn server(&self, options: &[&str]) -> TlsServer {
         let path = |file: &str| self.folder.join(file).display().to_string();
         let (cert, key, ca) = (path("server.crt"), path("server.key"), path("ca.crt"));
         let mut all =
@@ -116,7 +116,7 @@ impl Setup {
     }
 
     /// What a client that believes this authority connects with.
-    pub(super) fn client_config(&self, own: Option<&Identity>) -> Arc<ClientConfig> {
+    pub(crate) fn client_config(&self, own: Option<&Identity>) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.der().clone()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -223,11 +223,11 @@ fn connect(port: u16) -> io::Result<TcpStream> {
 }
 
 /// A client.
-pub(super) struct TlsClient(StreamOwned<ClientConnection, TcpStream>);
+pub(crate) struct TlsClient(StreamOwned<ClientConnection, TcpStream>);
 
 impl TlsClient {
     /// Connects and does the handshake, as far as this side sees it.
-    pub(super) fn connect(port: u16, config: &Arc<ClientConfig>) -> io::Result<Self> {
+    pub(crate) fn connect(port: u16, config: &Arc<ClientConfig>) -> io::Result<Self> {
         let mut stream = StreamOwned::new(new_connection(config), connect(port)?);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
@@ -251,7 +251,7 @@ impl TlsClient {
         }
     }
 
-    pub(super) fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).unwrap();
         self.0.flush().unwrap();
     }
@@ -270,7 +270,7 @@ impl TlsClient {
         }
     }
 
-    pub(super) fn talk(&mut self, asked: &[u8], expected: &[u8]) {
+    pub(crate) fn talk(&mut self, asked: &[u8], expected: &[u8]) {
         self.send(asked);
         self.expect(expected);
     }
@@ -286,7 +286,7 @@ impl TlsClient {
     }
 
     /// Reads one string.
-    pub(super) fn bulk(&mut self) -> String {
+    pub(crate) fn bulk(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n") {
             let mut byte = [0];

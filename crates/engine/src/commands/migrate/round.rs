@@ -245,7 +245,7 @@ fn take(data: &mut Data<'_>, migration: &Migration, pending: Pending) -> Option<
         let db = data.db_of(key);
         Put {
             ttl_ms: expiry.map_or(0, |at| (at - now_ms).max(1)),
-            payload: payload(&db.stored(&db.entry(slot)), data.env.compat, form),
+            payload: payload(&db.stored(&db.entry(slot)), data.env, form),
             replace: migration.replace || again,
         }
     });

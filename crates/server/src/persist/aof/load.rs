@@ -1,5 +1,5 @@
 //! Reading the append-only file: the base, then the increments in order, through the same door as clients'
-//! commands.
+//! commands, on several threads ([`super::replay`]).
 //!
 //! While it is read no key expires, and those of the base that are past their time are kept: a later command in
 //! the file may count on them. A tail that is cut off is cut back to its last whole record, and to before the
@@ -12,18 +12,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use ochre_aof::manifest::{Entry, Manifest, Part};
-use ochre_aof::walk::{Step, Walk};
 use ochre_base::clock::Now;
 use ochre_config::Settings;
 use ochre_engine::engine::Engine;
-use ochre_engine::replay::Replay;
-use ochre_keyspace::lazyfree::Bin;
 
 use super::recover::{Place, Until};
+use super::replay::{Commands, End, replay, workers};
 use super::{Aof, PIN, State, open_increment};
 use crate::host::reason;
 use crate::log;
-use crate::persist::load::{How, Pace, Twice, load_from, seconds_since};
+use crate::persist::load::{How, Twice, load_from, seconds_since};
 
 impl Aof {
     /// At the start, when `appendonly` is on: finds what there is, and how many bytes it has.
@@ -290,7 +288,14 @@ fn read(
         let read = file.stream_position().map_err(failed)?;
         at = read - rest.len() as u64;
     }
-    match replay(engine, file, (rest, at), source)? {
+    let commands = Commands {
+        read: file,
+        ahead: rest,
+        at,
+        before: source.before,
+        stop: source.stop.unwrap_or(u64::MAX),
+    };
+    match replay(engine, commands, workers(engine))? {
         End::Whole => Ok(()),
         End::Cut(good) if source.is_last && settings.aof_load_truncated => {
             log::warning("!!! Warning: short read while loading the AOF file !!!");
@@ -306,70 +311,4 @@ fn read(
                             to yes and restart the server."
             .to_owned()),
     }
-}
-
-/// How a file ends.
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    /// With a whole record, or where it was to stop.
-    Whole,
-    /// Within one; it could end at this offset.
-    Cut(u64),
-}
-
-/// Runs the commands of a file from offset `at` on; `ahead` was read already.
-fn replay(
-    engine: &'static Engine,
-    file: File,
-    (ahead, at): (Vec<u8>, u64),
-    source: &Source<'_>,
-) -> Result<End, String> {
-    let mut runner = Replay::new(engine, Bin::inline(), Now::default());
-    let mut pace = Pace::new(engine);
-    let mut walk = Walk::new(file, ahead, at).stop_at(source.stop.unwrap_or(u64::MAX));
-    loop {
-        let most = if pace.waits() { 1 } else { usize::MAX };
-        match walk.step(most).map_err(|error| reason(&error))? {
-            Step::Commands => {
-                run(&mut runner, walk.run())?;
-                engine.loading.reached(source.before + walk.end());
-                pace.after_key()?;
-                pace.look(|| engine.stats(0).total_commands)?;
-            }
-            Step::Note(_) => {}
-            Step::End => return Ok(End::Whole),
-            Step::Cut => return Ok(End::Cut(walk.good())),
-            Step::Broken(why) => {
-                return Err(format!(
-                    "Bad file format reading the append only file at offset {}: {why}. Make a backup \
-                     of your AOF file, then use ochre-check-aof --fix <filename>",
-                    walk.offset()
-                ));
-            }
-        }
-    }
-}
-
-/// Runs complete commands.
-fn run(runner: &mut Replay, bytes: &mut [u8]) -> Result<(), String> {
-    let done = runner.run(bytes);
-    let replies = runner.take_replies();
-    if let Some(unknown) = find(&replies, b"-ERR unknown command") {
-        let text = String::from_utf8_lossy(&replies[unknown + 1..]);
-        let line = text.lines().next().unwrap_or_default();
-        let name = line.split('\'').nth(1).unwrap_or(line);
-        return Err(format!("Unknown command '{name}' reading the append only file"));
-    }
-    if done.broken || done.consumed != bytes.len() {
-        return Err(
-            "Bad file format reading the append only file: a command cannot be run. Make a \
-                    backup of your AOF file, then use ochre-check-aof --fix <filename>"
-                .to_owned(),
-        );
-    }
-    Ok(())
-}
-
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
 }

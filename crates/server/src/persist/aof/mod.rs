@@ -1,6 +1,7 @@
 //! The append-only file: every effect on disk, in the order of the log.
 //!
 //! - [`load`]: back into the keyspace at the start;
+//! - [`replay`]: its commands, run on several threads ([`lanes`]);
 //! - [`recover`]: back only up to a moment, and going on from there;
 //! - [`candidates`]: which moments those may be;
 //! - [`rewrite`]: a new base, by the one snapshot mechanism, with the increments that follow its cut.
@@ -20,8 +21,10 @@
 //! Order of locks: shards, this one, the log.
 
 pub(crate) mod candidates;
+mod lanes;
 pub(crate) mod load;
 pub(crate) mod recover;
+mod replay;
 pub(crate) mod rewrite;
 
 use std::fs::{File, OpenOptions};

@@ -417,4 +417,4 @@ pub(crate) fn load_functions(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -45,7 +45,8 @@ const COMMANDS: &[&str] = &[
     "SET elsewhere x",
 ];
 
-fn server() -> &'static Engine {
+/// An engine without loops, with DEBUG.
+pub(crate) fn server() -> &'static Engine {
     let mut config = Config::new(&Surroundings { cores: 2, folder: std::env::temp_dir() });
     config.replace(const { table::id("enable-debug-command") }, Value::Int(1));
     // The lines about each file are of no use here.
@@ -56,11 +57,12 @@ fn server() -> &'static Engine {
     engine
 }
 
-fn now() -> Now {
+pub(crate) fn now() -> Now {
     Now { unix_ms: 1_800_000_000_000, unix_us: 1_800_000_000_000_000, mono_us: 0 }
 }
 
-fn run(engine: &'static Engine, line: &str) -> String {
+/// Runs a line of words, and gives the reply.
+pub(crate) fn run(engine: &'static Engine, line: &str) -> String {
     let mut replay = Replay::new(engine, Bin::inline(), now());
     let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
     String::from_utf8_lossy(&replay.command(&words)).into_owned()
