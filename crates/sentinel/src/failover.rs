@@ -52,7 +52,8 @@ pub(crate) fn run(core: &mut Core, primary: &mut Primary) {
 }
 
 fn may_start(core: &mut Core, primary: &mut Primary) -> bool {
-    if primary.odown_since.is_none() || primary.is_failing_over() {
+    let Some(down_since) = primary.odown_since else { return false };
+    if primary.is_failing_over() || core.now - down_since < place(core, primary) * PLACE {
         return false;
     }
     let Some(started) = primary.failover.started_at else { return true };
@@ -70,6 +71,18 @@ fn may_start(core: &mut Core, primary: &mut Primary) -> bool {
         core.event(Level::Debug, "", text, None);
     }
     false
+}
+
+/// How much later than its predecessor a sentinel begins a failover by itself: time enough to ask for votes.
+const PLACE: Millis = 120;
+
+/// How many sentinels that answer come before this one, by run id. All that take a primary for down at the same moment would
+/// else vote for themselves, and the next attempt is twice `failover-timeout` away. Who comes first waits for nobody, and the
+/// others only until it has asked for their votes.
+fn place(core: &Core, primary: &Primary) -> Millis {
+    let before = |run_id: &str| run_id < core.globals.myid.as_str();
+    let peers = primary.sentinels.iter();
+    peers.filter(|(run_id, peer)| before(run_id) && !peer.node.is_down()).count() as Millis
 }
 
 /// Begins a failover in a new epoch.
