@@ -284,9 +284,8 @@ fn swap(is_same: bool, fails: bool) {
         theirs.cmd(&["SET", "own", "1"]);
     }
     // It falls behind by more than the backlog holds.
-    // A link that breaks is noticed when something is sent over it, once a second: the load has to last longer.
-    let delay_us = if fails { "3000" } else { "300" };
-    theirs.cmd(&["CONFIG", "SET", "key-load-delay", delay_us]);
+    // Long enough to be seen, and for a broken link to be noticed: that is when something is sent, once a second.
+    theirs.cmd(&["CONFIG", "SET", "key-load-delay", "3000"]);
     theirs.cmd(&["REPLICAOF", "127.0.0.1", "1"]);
     watcher.cmd(&["WATCH", "fresh"]);
     fill(&mut client, 5000);
