@@ -4,7 +4,7 @@
 //! - [`schedule`]: when one is due, and how long to wait after a failure;
 //! - [`retention`]: which ones are no longer wanted;
 //! - [`destination`]: a folder or a bucket: listing, sending in parts, reading back, removing;
-//! - [`inspect`]: whether what was read is a whole snapshot.
+//! - [`mod@inspect`]: whether what was read is a whole snapshot.
 //!
 //! **The runtime.** Clients of object stores are asynchronous; the server is not. [`destination::Async`] holds
 //! a runtime of one thread, which runs only while its owner waits for a request. To the outside everything

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A waiter that marks the word between the holder's look and its store is overlooked. It then sleeps until its time
-//! is up, [`NAP`], and tries again: mutual exclusion never hangs on the mark, only how soon a sleeper wakes. The window
+//! is up, half a millisecond, and tries again: mutual exclusion never hangs on the mark, only how soon a sleeper wakes. The window
 //! is two adjacent instructions wide, and the waiter has to enter the kernel before it closes to fall asleep in it.
 //!
 //! Invariants: the word is FREE if and only if nobody holds the lock; only the holder makes it FREE. There is no

@@ -2,7 +2,7 @@
 //!
 //! One thread makes the snapshot and pushes it here in chunks; the loops that own the replicas' connections take
 //! the chunks and write them, so that nobody but its loop touches a socket, whatever lies between the two (TLS).
-//! A chunk is kept until the slowest replica has taken it. At most [`QUEUE_BYTES`] wait: then the thread that
+//! A chunk is kept until the slowest replica has taken it. At most a megabyte wait: then the thread that
 //! makes the snapshot waits, with no lock held but this one's, which is a leaf.
 //!
 //! ```text

@@ -7,10 +7,11 @@
 //!
 //! A string goes on for ever: bits behind its end read as zero. The kernels take whole slices so that
 //! the compiler turns them into the widest instructions of the baseline (SSE2 on x86-64). That lacks an
-//! instruction that counts bits: newer processors are asked for theirs ([`popcount`]), and without them counting adds sixteen lines bit by bit first, as a
-//! circuit of full adders would (Harley and Seal), and counts the bits of one line in sixteen; short
-//! rests are counted word by word. Combining goes in blocks that stay in the first cache while every
-//! source passes over them, so that each source is read once and the result is written once.
+//! instruction that counts bits: newer processors are asked for theirs (`popcount`). Without them counting
+//! adds sixteen lines bit by bit first, as a circuit of full adders would (Harley and Seal), and counts the
+//! bits of one line in sixteen; short rests are counted word by word. Combining goes in blocks that stay in
+//! the first cache while every source passes over them, so that each source is read once and the result is
+//! written once.
 //!
 //! Costs: all O(bytes) but for [`bit`], [`set_bit`] and fields, which are O(1). Failure: positions
 //! behind the end are no error for reads; writers take slices that reach far enough, and positions
