@@ -35,7 +35,8 @@ const NOTES: &str = "5,000,000 keys of 16 bytes with values of 32; one event loo
     before; of the peer, what its child copied (`rdb_last_cow_size`). Writes: requests/s during the save by those \
     before. Sync: from REPLICAOF to `master_link_status:up`, no delay, nothing written meanwhile. Log: processor time \
     of a SET at P=16 with `appendonly yes` and `appendfsync everysec`, less that without; and requests/s with \
-    `always`, 50 clients at P=1.\n";
+    `always`, 50 clients at P=1. Target: of A/B; where the issue bounds A itself (memory 15 %, the log 0.25 us) by what \
+    the peer took when that was written. Of the writes it wants 85 % kept by A.\n";
 
 const SETS: Workload = Workload {
     name: "SET",
